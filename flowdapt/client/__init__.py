@@ -1,0 +1,1 @@
+"""Everything that speaks to a daemon from outside goes through here."""

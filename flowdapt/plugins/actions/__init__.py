@@ -1,0 +1,1 @@
+"""Built-in actions of trigger rules, registered by name."""

@@ -1,0 +1,1 @@
+"""Built-in executors, one package each; they do not know each other."""

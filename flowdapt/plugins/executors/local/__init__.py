@@ -1,0 +1,1 @@
+"""The local executor: one warm child process per slot."""

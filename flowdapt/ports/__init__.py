@@ -1,0 +1,1 @@
+"""Contracts of what can be exchanged; a port's docstring is its contract."""

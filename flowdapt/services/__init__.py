@@ -1,0 +1,1 @@
+"""The long-lived parts of the daemon; they meet in the store and never call each other."""

@@ -1,0 +1,1 @@
+"""The terminal UI: a separate process that knows only the socket."""
