@@ -1,0 +1,121 @@
+"""Every check of the project, each in a fresh virtual environment: `nox -s NAME`."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.5.1"
+# pip's own settings (indexes, constraints, wheel folders) hold in every session.
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["lint", "types", "tests"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+# TMPDIR may lie deep, and a Unix socket's path holds 107 bytes: tests choose short homes themselves.
+TESTED = "-e.[demo,frames]"
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group; older pips cannot read them."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format and who imports whom."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo", "--no-cache")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    session.install("-e.", *group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests, PostgreSQL included; what CI runs."""
+    session.install(TESTED, *group("test"))
+    session.run("pytest", *(session.posargs or ["tests"]))
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Run the public contracts over every executor, store and broker."""
+    session.install(TESTED, *group("test"))
+    session.run("pytest", "tests/conformance", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Run the long fault tests; FLOWDAPT_SEED=N repeats a printed seed."""
+    session.install(TESTED, *group("test"))
+    session.run("pytest", "-m", "faults", *(session.posargs or ["tests"]))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure; print each figure as a ratio to a floor measured in the same run."""
+    session.install(TESTED, *group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, follow its links and run its examples."""
+    session.install(TESTED, *group("test"), *group("docs"))
+    with tempfile.TemporaryDirectory() as site:
+        session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", site)
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the wheel, install nothing but it, and start the program."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as out:
+        session.run("python", "-m", "build", "--outdir", out)
+        (wheel,) = Path(out).glob("*.whl")
+        missing = _tracked_files(session) - set(zipfile.ZipFile(wheel).namelist())
+        if missing:
+            session.error(f"not in the wheel: {', '.join(sorted(missing))}")
+        session.install(str(wheel))
+        with session.chdir(out):
+            session.run("flowdapt", "--version")
+            session.run("flowctl", "--help", silent=True)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest version of every library that pyproject.toml admits."""
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "lowest.txt"
+        constraints.write_text("\n".join(_lowest_bounds()))
+        session.install("-c", str(constraints), TESTED, *group("test"))
+    session.run("pytest", *(session.posargs or ["tests"]))
+
+
+def _lowest_bounds() -> list[str]:
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["demo"], *extras["frames"]]
+    return [
+        f"{requirement.name}=={bound.version}"
+        for requirement in map(Requirement, wanted)
+        for bound in requirement.specifier
+        if bound.operator == ">="
+    ]
+
+
+def _tracked_files(session: nox.Session) -> set[str]:
+    listing = session.run("git", "ls-files", "flowdapt", external=True, silent=True)
+    return set(str(listing).split())

@@ -1,0 +1,96 @@
+"""What libraries drag in, seen at run time: start-up stays quick and a worker stays small."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.house.source import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TERMINAL = {"textual", "sqlmodel", "fastapi", "distributed", "ray"}
+WORKER = {"trio", "fastapi", "sqlmodel", "textual", "distributed", "ray"}
+EAGER = {"pydantic", "structlog", "fsspec"}
+
+RUN_CLI = """
+import contextlib, io, json, os, sys
+from flowdapt.cli.main import main
+sys.argv = ["flowdapt", *json.loads(os.environ["ARGUMENTS"])]
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    try:
+        code = main()
+    except SystemExit as stop:
+        code = stop.code
+"""
+
+
+def loaded(code: str, home: Path, *arguments: str) -> tuple[set[str], object]:
+    """Run code in a new interpreter; return the top-level modules it ends with, and its `code`."""
+    environment = os.environ | {
+        "ARGUMENTS": json.dumps(arguments),
+        "FLOWDAPT_HOME": str(home),
+        "FLOWDAPT_AUTOSTART": "0",
+    }
+    tail = "\nimport json as j, sys\nprint(j.dumps([sorted(sys.modules), globals().get('code')]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code + tail],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    names, result = json.loads(done.stdout.splitlines()[-1])
+    return {name.partition(".")[0] for name in names}, result
+
+
+def test_help_loads_neither_server_nor_store_nor_screen(flowdapt_home: Path) -> None:
+    libraries, code = loaded(RUN_CLI, flowdapt_home, "--help")
+    assert code in (0, None)
+    assert not libraries & TERMINAL
+
+
+@pytest.mark.parametrize("command", [("get", "runs"), ("runs", "ls"), ("status",)])
+def test_a_question_loads_neither_server_nor_store_nor_screen(
+    flowdapt_home: Path, command: tuple[str, ...]
+) -> None:
+    libraries, code = loaded(RUN_CLI, flowdapt_home, *command)
+    assert code == 7, "without a daemon, and not allowed to start one"
+    assert not libraries & TERMINAL
+
+
+def test_stage_code_imports_flowdapt_cheaply(flowdapt_home: Path) -> None:
+    libraries, _ = loaded("import flowdapt", flowdapt_home)
+    assert not libraries & (WORKER | EAGER | {"sqlalchemy", "rich", "typer", "asyncio"})
+
+
+def test_every_module_of_the_runtime_is_free_of_the_daemon(flowdapt_home: Path) -> None:
+    code = """
+import importlib, pkgutil
+import flowdapt.runtime
+for module in pkgutil.walk_packages(flowdapt.runtime.__path__, "flowdapt.runtime."):
+    importlib.import_module(module.name)
+code = len(list(pkgutil.walk_packages(flowdapt.runtime.__path__)))
+"""
+    libraries, modules = loaded(code, flowdapt_home)
+    assert isinstance(modules, int)
+    assert modules > 3
+    assert not libraries & (WORKER | EAGER | {"pluggy", "sqlalchemy"})
+
+
+def test_the_local_worker_is_free_of_the_daemon(flowdapt_home: Path) -> None:
+    code = """
+import importlib
+importlib.import_module("flowdapt.plugins.executors.local.child")
+"""
+    libraries, _ = loaded(code, flowdapt_home)
+    assert not libraries & (WORKER | EAGER | {"pluggy", "sqlalchemy"})
+
+
+def test_starting_the_daemon_loads_no_cluster_library(flowdapt_home: Path) -> None:
+    libraries, _ = loaded("import flowdapt.daemon", flowdapt_home)
+    assert not libraries & {"distributed", "dask", "ray", "textual"}
