@@ -1,0 +1,36 @@
+"""Decide what an event is: a stored, numbered, past-tense fact in CloudEvents 1.0 words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["WORKFLOW_FINISHED", "WORKFLOW_STARTED", "Event"]
+
+# The earlier flowdapt's types: rules of its users match them.
+WORKFLOW_STARTED = "com.event.workflow.workflow_started"
+WORKFLOW_FINISHED = "com.event.workflow.workflow_finished"
+STAGE_FINISHED = "com.event.workflow.stage_finished"
+STAGE_RETRYING = "com.event.workflow.stage_retrying"
+RESOURCE_APPLIED = "com.event.resource.applied"
+RESOURCE_DELETED = "com.event.resource.deleted"
+
+
+class Event(BaseModel):
+    """One journal row. `cursor` follows commit order, `seq` counts within one run from 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cursor: int
+    id: str
+    time: datetime
+    type: str
+    source: str
+    subject: str
+    run: str | None = None
+    seq: int | None = None
+    correlation_id: str | None = None
+    causation_depth: int = 0
+    data: Any = None

@@ -1,0 +1,64 @@
+"""Decide what a resource is: a named, revisioned document of a kind, with metadata the server owns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flowdapt.domain.names import Name
+
+__all__ = ["KINDS", "Applied", "Kind", "Metadata", "Resource", "canonical", "digest_of"]
+
+Kind = Literal["workflow", "config", "trigger_rule"]
+# plural -> kind, as the REST paths and `get KIND` spell them
+KINDS: dict[str, Kind] = {"workflows": "workflow", "configs": "config", "triggers": "trigger_rule"}
+
+
+class Metadata(BaseModel):
+    """Name and annotations are the user's; the rest is the server's and a precondition when sent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    annotations: dict[str, Any] = Field(default_factory=dict)
+    uid: str | None = None
+    revision: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class Resource(BaseModel):
+    """A stored resource. `spec` is the canonical JSON value of the kind's spec model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    metadata: Metadata
+    spec: dict[str, Any]
+
+
+class Applied(BaseModel):
+    """What applying one document did, or would do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    name: str
+    action: Literal["created", "updated", "unchanged", "deleted"]
+    revision: int
+    diff: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, NaN refused (ValueError)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def digest_of(text: str) -> str:
+    """Return the hex SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
