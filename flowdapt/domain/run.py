@@ -8,21 +8,27 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from flowdapt.domain.names import Name
+from flowdapt.domain.quantities import DurationS
 from flowdapt.domain.task import ErrorInfo, MetricPoint, ValueRef
 
 __all__ = [
     "RUN_TRANSITIONS",
     "STAGE_TRANSITIONS",
     "EventDraft",
-    "Items",
+    "Item",
     "ItemRecord",
+    "Items",
     "NewRun",
+    "Reason",
+    "RetryRequest",
     "Run",
     "RunChange",
     "RunPatch",
     "RunRecord",
+    "RunRequest",
     "RunState",
     "StagePatch",
     "StageRecord",
@@ -378,3 +384,59 @@ class Run(_Wire):
     cancel_requested_at: datetime | None = None
     error: RunError | None = None
     stages: list[StageRun] = []
+
+
+# --- what clients send ----------------------------------------------------------------------------
+
+
+class RunRequest(BaseModel):
+    """The body of a submission. Everything the server owns is refused (`extra=forbid`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: dict[str, Any] = Field(default_factory=dict)
+    executor: Name | None = None
+    namespace: Name = "default"
+    labels: dict[str, str] = Field(default_factory=dict, max_length=64)
+    priority: int | None = Field(default=None, ge=-1_000_000, le=1_000_000)
+    timeout: DurationS | None = None
+
+
+class RetryRequest(BaseModel):
+    """The body of a retry: a new run whose finished stages are taken over from the parent.
+
+    `start_from`: `failed` (keep every finished stage), `start` (keep none), or a stage's name
+    (that stage and all that depends on it run again). An edited `input` re-runs from the start
+    unless `start_from` says otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start_from: str | None = None
+    input: dict[str, Any] | None = None
+    executor: Name | None = None
+    labels: dict[str, str] | None = None
+
+
+class Item(BaseModel):
+    """One item of a mapped stage, derived from its chunks and its own record."""
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    state: str
+    attempt: int = 1
+    error: RunError | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Reason(BaseModel):
+    """One sentence of `why`: what holds a run or stage, or ended it, and the way out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: str
+    code: str
+    message: str
+    fix: str | None = None

@@ -28,6 +28,7 @@ __all__ = [
     "TaskCall",
     "TaskEvent",
     "ValueRef",
+    "WorkerEnvironment",
 ]
 
 INLINE_MAX_BYTES = 64 * 1024
@@ -226,3 +227,22 @@ class MetricPoint(msgspec.Struct, frozen=True, tag="metric", omit_defaults=True)
 
 
 TaskEvent = Started | LogLine | Progress | MetricPoint
+
+
+class WorkerEnvironment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a worker finds things; the same for every worker of an executor.
+
+    `values_root` holds `<run uid>/…` result files, `memory_root` the cluster memory, `user_modules`
+    the folder importable as the package `user_modules`. `python_path` is put before site-packages,
+    `extensions` are import strings (`pkg.mod:name`) of callables run once at worker start (formats,
+    another cluster memory).
+    """
+
+    values_root: str
+    artifacts_url: str
+    memory_root: str
+    user_modules: str = ""
+    python_path: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    cwd: str = ""
+    max_output_bytes: int = 16 * 1024 * 1024
