@@ -15,9 +15,19 @@ class Runs:
     """The requests about runs, answered from the store; drives nothing itself."""
 
     async def submit(
-        self, workflow: str, request: RunRequest, *, key: str | None = None, source: str = "api"
+        self,
+        workflow: str,
+        request: RunRequest,
+        *,
+        key: str | None = None,
+        source: str = "api",
+        wait_s: float = 0.0,
     ) -> tuple[Run, bool]:
-        """Store a run durably; return it and whether it is new (False: the key named it)."""
+        """Store a run durably; return it and whether it is new (False: the key named it).
+
+        With `wait_s` (what `Prefer: wait=` asks) the answer comes when the run is terminal or that
+        time is over: the hot path, with no second look-up.
+        """
         raise NotImplementedError
 
     async def get(self, ident: str) -> Run:
