@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.5.1"
@@ -16,7 +17,6 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["lint", "types", "tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-# TMPDIR may lie deep, and a Unix socket's path holds 107 bytes: tests choose short homes themselves.
 TESTED = "-e.[demo,frames]"
 
 
@@ -29,9 +29,15 @@ def group(name: str) -> list[str]:
 def lint(session: nox.Session) -> None:
     """Check style, format and who imports whom."""
     session.install(*group("lint"))
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("lint-imports", "--no-logo", "--no-cache")
+    checks = (
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("lint-imports", "--no-logo", "--no-cache"),
+    )
+    # One look shows everything: a failing check does not hide the next.
+    failed = [" ".join(check) for check in checks if not _passes(session, *check)]
+    if failed:
+        session.error(f"failed: {'; '.join(failed)}")
 
 
 @nox.session
@@ -102,6 +108,14 @@ def lowest(session: nox.Session) -> None:
         constraints.write_text("\n".join(_lowest_bounds()))
         session.install("-c", str(constraints), TESTED, *group("test"))
     session.run("pytest", *(session.posargs or ["tests"]))
+
+
+def _passes(session: nox.Session, *command: str) -> bool:
+    try:
+        session.run(*command)
+    except CommandFailed:
+        return False
+    return True
 
 
 def _lowest_bounds() -> list[str]:
