@@ -29,6 +29,7 @@ FlowdaptError
 │   ├── CorruptStore         the database is damaged; backups are named
 │   ├── NewerStore           the database was written by a newer flowdapt
 │   └── StoreUnwritable      read-only or failing storage
+├── OutsideStage             stage code asked for its run where no stage runs
 └── NonRetryable             raised by user code: do not try again
 
 Nothing here knows HTTP or exit codes: `api/problems.py` and `cli/main.py` hold one table each.
@@ -57,6 +58,7 @@ __all__ = [
     "NewerStore",
     "NonRetryable",
     "NotFound",
+    "OutsideStage",
     "Problem",
     "QueueFull",
     "RunNotTerminal",
@@ -282,6 +284,12 @@ class StoreUnwritable(StartRefused):
     """The storage is read-only or fails."""
 
     code = "store.unwritable"
+
+
+class OutsideStage(FlowdaptError):
+    """Stage code asked for its run where no stage runs."""
+
+    code = "stage.outside"
 
 
 class NonRetryable(FlowdaptError):

@@ -288,8 +288,9 @@ class NewRun:
     run: RunRecord
     stages: list[StageRecord]
     events: list[EventDraft]
-    # Results taken over from the parent by a retry: ended tasks of mapped stages come along.
+    # Taken over from the parent by a retry: checkpoints of mapped stages, and which items are due.
     tasks: list[TaskRecord] = field(default_factory=list)
+    items: list[ItemRecord] = field(default_factory=list)
     max_queued: int = 10_000
     # The workflow's own limit, checked in the same transaction (None: no limit).
     max_runs: int | None = None

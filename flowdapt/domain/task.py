@@ -47,7 +47,9 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True):
 
     kind      `inline`: the bytes are in `data`; `file`: `location` is a path relative to the
               values root; `parts`: a list put together from `parts`, `length` items long, positions
-              that no part covers are None; `cluster`: an executor's own handle, in `location`.
+              that no part covers are None; `mapping`: an object of JSON or other values, one
+              part for each of `names` (a run with several leaves); `cluster`: an executor's own
+              handle, in `location`.
     codec     `json`: UTF-8 JSON text, which anyone may read; `pickle`: only workers decode it;
               `parts`: a file that holds a msgpack list of Part (a spilled `parts` value).
     sha256    hex digest of the pickled part (of all bytes for JSON); empty for inline.
@@ -55,7 +57,7 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True):
     preview   short JSON text (type, shape, head) for values that are not JSON.
     """
 
-    kind: Literal["inline", "file", "parts", "cluster"]
+    kind: Literal["inline", "file", "parts", "mapping", "cluster"]
     codec: Literal["json", "pickle", "parts"] = "json"
     data: bytes = b""
     location: str = ""
@@ -64,6 +66,7 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True):
     length: int | None = None
     preview: str = ""
     parts: tuple[Part, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -29,6 +29,11 @@ class ValueStore(ABC):
         """Stream the JSON text whatever its size. Raise InvalidInput when the value is not JSON."""
 
     @abstractmethod
+    async def adopt(self, run: str, values: Sequence[ValueRef]) -> list[ValueRef]:
+        """Give a run its own hold on files of another (links where it can), so that each may be
+        deleted alone. Values without a file are returned as they are. Raise NotFound."""
+
+    @abstractmethod
     async def missing(self, values: Sequence[ValueRef]) -> list[ValueRef]:
         """Return those whose file is not there or has another size."""
 
