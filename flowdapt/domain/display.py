@@ -1,0 +1,41 @@
+"""Decide what text may reach a terminal: nothing that it would obey, hide or reorder.
+
+The one sanitiser of CLI tables, TUI and console logs. Line ends and tabs count as controls too:
+who draws lines splits them first.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["escape_controls"]
+
+_HARMLESS = re.compile(r"[ -~]*")
+# Marks that hide or join text without being of a control category.
+_HIDING = frozenset("\u115f\u1160\u3164\uffa0")
+_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_COMBINING = frozenset({"Mn", "Me"})
+_MARKS_IN_A_ROW = 4
+_LATIN_1_END, _BMP_END = 0xFF, 0xFFFF
+
+
+def escape_controls(text: str) -> str:
+    r"""Return the text with each control, bidi or invisible character shown as `\x1b`, `\u202e`."""
+    if _HARMLESS.fullmatch(text):
+        return text
+    shown: list[str] = []
+    marks = 0
+    for char in text:
+        category = unicodedata.category(char)
+        marks = marks + 1 if category in _COMBINING else 0
+        unsafe = category in _UNSAFE_CATEGORIES or char in _HIDING or marks > _MARKS_IN_A_ROW
+        shown.append(_escaped(char) if unsafe else char)
+    return "".join(shown)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code <= _LATIN_1_END:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= _BMP_END else f"\\U{code:08x}"
