@@ -1,0 +1,120 @@
+"""Decide how a run and its stages are told: the events of the journal, and the result of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from flowdapt.domain.events import STAGE_FINISHED, STAGE_RETRYING, WORKFLOW_FINISHED, WORKFLOW_STARTED
+from flowdapt.domain.run import EventDraft, RunRecord, StageRecord
+from flowdapt.domain.task import Cancelled, ErrorInfo, Failed, Finished, Lost, Part, ValueRef
+from flowdapt.domain.workflow import WorkflowSpec
+
+__all__ = [
+    "STAGE_FINISHED",
+    "STAGE_RETRYING",
+    "TASK_STATES",
+    "at_item",
+    "at_stage",
+    "run_finished",
+    "run_result",
+    "run_started",
+    "stage_event",
+]
+
+TASK_STATES = {Finished: "finished", Failed: "failed", Lost: "lost", Cancelled: "cancelled"}
+RESULT_IN_EVENT_MAX_BYTES = 32 * 1024
+
+
+def at_stage(error: ErrorInfo, stage: str) -> ErrorInfo:
+    """Return the error with the stage it belongs to."""
+    return error if error.stage == stage else msgspec.structs.replace(error, stage=stage)
+
+
+def at_item(error: ErrorInfo, index: int) -> ErrorInfo:
+    """Return the error with the item it belongs to."""
+    return msgspec.structs.replace(error, index=index)
+
+
+def run_result(spec: WorkflowSpec, stages: Mapping[str, StageRecord]) -> ValueRef | None:
+    """Return the result of a finished run: the named stage's, the leaf's, or a mapping of the leaves."""
+    if spec.result is not None:
+        return stages[spec.result].result
+    inner = {dependency for stage in spec.stages for dependency in stage.depends_on}
+    leaves = [stage.name for stage in spec.stages if stage.name not in inner]
+    values = [stages[name].result for name in leaves]
+    if len(leaves) == 1:
+        return values[0]
+    known = [value for value in values if value is not None]
+    if all(value.kind == "inline" and value.codec == "json" for value in known):
+        return _join_inline(leaves, known)
+    parts = tuple(Part(at, at + 1, value) for at, value in enumerate(known))
+    size = sum(value.size_bytes for value in known)
+    return ValueRef(kind="mapping", parts=parts, names=tuple(leaves), size_bytes=size)
+
+
+def _join_inline(names: list[str], values: list[ValueRef]) -> ValueRef:
+    pairs = [json.dumps(name).encode() + b":" + value.data for name, value in zip(names, values, strict=True)]
+    data = b"{" + b",".join(pairs) + b"}"
+    return ValueRef(kind="inline", data=data, size_bytes=len(data))
+
+
+def run_started(run: RunRecord) -> EventDraft:
+    """Return the event of a run that begins."""
+    return _run_event(WORKFLOW_STARTED, run)
+
+
+def run_finished(run: RunRecord) -> EventDraft:
+    """Return the one terminal event of a run."""
+    return _run_event(WORKFLOW_FINISHED, run)
+
+
+def _run_event(kind: str, run: RunRecord) -> EventDraft:
+    data = json.dumps(
+        {
+            "uid": run.uid,
+            "name": run.name,
+            "workflow": run.workflow,
+            "source": run.source,
+            "started_at": _iso(run.started_at),
+            "finished_at": _iso(run.finished_at),
+            "state": run.state.value,
+            "reason": run.reason,
+            "partial": run.partial,
+            "namespace": run.namespace,
+            "executor": run.executor,
+        }
+    )
+    # The result is spliced in as the text it is: the daemon decodes no values.
+    text = f'{data[:-1]}, "result": {_small_json(run.result)}}}'
+    return EventDraft(kind, f"run/{run.uid}", text, correlation_id=run.uid, causation_depth=run.causation_depth)
+
+
+def _small_json(value: ValueRef | None) -> str:
+    if value is None or value.kind != "inline" or value.codec != "json":
+        return "null"
+    return value.data.decode() if len(value.data) <= RESULT_IN_EVENT_MAX_BYTES else "null"
+
+
+def stage_event(kind: str, run: RunRecord, stage: StageRecord) -> EventDraft:
+    """Return the event of a stage that ended or waits for its next attempt."""
+    data = {
+        "run": run.uid,
+        "workflow": run.workflow,
+        "stage": stage.name,
+        "state": stage.state.value,
+        "reason": stage.reason,
+        "attempt": stage.attempt,
+        "error": {"type": stage.error.type, "message": stage.error.message[:1000]} if stage.error else None,
+    }
+    return EventDraft(
+        kind, f"run/{run.uid}/{stage.name}", json.dumps(data), correlation_id=run.uid,
+        causation_depth=run.causation_depth,
+    )
+
+
+def _iso(when: datetime | None) -> str | None:
+    return when.isoformat().replace("+00:00", "Z") if when else None
