@@ -1,0 +1,247 @@
+"""Own and drive runs: claim them, take over those of the dead, keep the lease, cancel, drain.
+
+One driver per open run (`driver.py`), one dispatcher per executor (`dispatch.py`). Everything that
+must be known is in the store; messages only make it quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import structlog
+import trio
+
+from flowdapt.domain import facts
+from flowdapt.domain.errors import FlowdaptError, StaleEpoch
+from flowdapt.domain.run import RunChange, RunPatch, RunState, StageState
+from flowdapt.domain.task import ErrorInfo
+from flowdapt.ports.broker import RUN_CANCEL, RUN_READY, Message
+from flowdapt.ports.engine import LiveStage
+from flowdapt.ports.executor import Executor
+from flowdapt.ports.store import LoadedRun
+from flowdapt.services.dispatch import Dispatcher
+from flowdapt.services.driver import DriverTools, RunDriver
+
+__all__ = ["Compute"]
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 5.0
+_BEAT_S = 10.0
+_LEASE_S = 35.0
+
+
+class Compute:
+    """The compute service of one daemon. `alone`: no other daemon can own runs of this store."""
+
+    def __init__(
+        self,
+        tools: DriverTools,
+        executors: Mapping[str, Executor],
+        *,
+        owner: str,
+        alone: bool = True,
+        max_open_runs: int = 500,
+    ) -> None:
+        self._tools = tools
+        self._executors = executors
+        self._owner = owner
+        self._lease_s = 0.0 if alone else _LEASE_S
+        self._max_open = max_open_runs
+        self._drivers: dict[str, RunDriver] = {}
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self._idle = trio.Event()
+        self._draining = False
+        self._ready = False
+
+    # -- hints to the same process (ports.engine.Engine) -------------------------------------------
+
+    @property
+    def owner(self) -> str:
+        return self._owner
+
+    def admits(self, executor: str) -> bool:
+        return (
+            self._ready
+            and not self._draining
+            and executor in self._executors
+            and len(self._drivers) < self._max_open
+        )
+
+    def live(self, uid: str) -> Mapping[str, LiveStage]:
+        driver = self._drivers.get(uid)
+        return driver.live() if driver is not None else {}
+
+    def slots(self) -> Mapping[str, tuple[int, int]]:
+        """Return (busy, waiting) tasks by executor."""
+        return {name: (d.busy, d.waiting) for name, d in self._dispatchers.items()}
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; ready when the runs of dead owners are taken over."""
+        broker = self._tools.broker
+        async with broker.subscribe(RUN_READY, RUN_CANCEL) as messages, trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await self._beat()
+            await self._take_over()
+            self._ready = True
+            nursery.start_soon(self._keep_beating)
+            nursery.start_soon(self._poll)
+            task_status.started()
+            async for message in messages:
+                await self._receive(message)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Claim nothing more, let running tasks end for so long, stop the rest, let go of all runs."""
+        self._draining = True
+        for driver in list(self._drivers.values()):
+            driver.drain()
+        with trio.move_on_after(timeout_s):
+            while self._drivers:
+                self._idle = trio.Event()
+                await self._idle.wait()
+        for scope in list(self._scopes.values()):
+            scope.cancel()
+        while self._drivers:
+            self._idle = trio.Event()
+            await self._idle.wait()
+        released = await self._tools.store.release(self._owner)
+        log.info("drained", released=released)
+
+    def resume(self) -> None:
+        """Take a drain back."""
+        self._draining = False
+        self._tools.broker.publish(Message(RUN_READY, ""))
+
+    # -- finding work --------------------------------------------------------------------------------
+
+    async def _receive(self, message: Message) -> None:
+        if message.topic == RUN_CANCEL:
+            driver = self._drivers.get(message.key)
+            if driver is not None:
+                driver.request_cancel(str(message.value or "user"))
+        elif isinstance(message.value, LoadedRun):
+            self._adopt(message.value)
+        else:
+            await self._claim()
+
+    async def _claim(self) -> None:
+        room = self._max_open - len(self._drivers)
+        if self._draining or room <= 0:
+            return
+        with _tolerated("claim"):
+            for loaded in await self._tools.store.claim(self._owner, limit=min(room, 100)):
+                self._adopt(loaded)
+
+    async def _take_over(self) -> None:
+        store = self._tools.store
+        dead = await store.dead_owners(lease_s=self._lease_s, but=self._owner)
+        if dead:
+            for loaded in await store.reclaim(self._owner, dead=dead):
+                self._adopt(loaded)
+
+    async def _poll(self) -> None:
+        """Find what a lost message would have told."""
+        while True:
+            await self._claim()
+            await self._tools.clock.sleep(_POLL_S)
+            with _tolerated("poll"):
+                await self._find_overlooked()
+                if self._lease_s:
+                    await self._take_over()
+
+    async def _find_overlooked(self) -> None:
+        async for run in self._tools.store.iter_open_runs():
+            if run.owner != self._owner:
+                continue
+            driver = self._drivers.get(run.uid)
+            if driver is None and not self._draining:
+                self._adopt(await self._tools.store.load_run(run.uid))
+            elif driver is not None and run.cancel_requested_at and run.state is RunState.RUNNING:
+                driver.request_cancel(run.cancel_reason or "user")
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await self._tools.clock.sleep(_BEAT_S)
+            with _tolerated("heartbeat"):
+                await self._beat()
+
+    async def _beat(self) -> None:
+        await self._tools.store.beat(self._owner, {"executors": sorted(self._executors)})
+
+    # -- driving ---------------------------------------------------------------------------------------
+
+    def _adopt(self, loaded: LoadedRun) -> None:
+        run = loaded.run
+        if run.uid in self._drivers or run.owner != self._owner:
+            return
+        dispatcher = self._dispatcher(run.executor)
+        if dispatcher is None:
+            self._nursery.start_soon(self._fail, loaded, f"executor {run.executor!r} does not exist here")
+            return
+        driver = RunDriver(loaded, dispatcher, self._tools)
+        self._drivers[run.uid] = driver
+        self._scopes[run.uid] = trio.CancelScope()
+        self._nursery.start_soon(self._drive, driver, loaded)
+
+    def _dispatcher(self, name: str) -> Dispatcher | None:
+        if name not in self._dispatchers and name in self._executors:
+            self._dispatchers[name] = Dispatcher(self._executors[name])
+        return self._dispatchers.get(name)
+
+    async def _drive(self, driver: RunDriver, loaded: LoadedRun) -> None:
+        try:
+            with self._scopes[driver.uid]:
+                await driver.drive()
+        except Exception as error:  # a bug in driving one run must not end the others
+            log.exception("driving a run failed", run=driver.uid)
+            await self._fail(loaded, f"flowdapt failed to drive the run: {error!r}")
+        finally:
+            del self._drivers[driver.uid], self._scopes[driver.uid]
+            self._idle.set()
+        if loaded.run.state.terminal:
+            with suppress(Exception):
+                await self._dispatchers[loaded.run.executor].executor.forget(driver.uid)
+            if len(self._drivers) + 1 >= self._max_open or self._waits_for_end(loaded):
+                self._tools.broker.publish(Message(RUN_READY, ""))
+
+    @staticmethod
+    def _waits_for_end(loaded: LoadedRun) -> bool:
+        return '"concurrency":{' in loaded.run.definition
+
+    async def _fail(self, loaded: LoadedRun, message: str) -> None:
+        """End a run that cannot be driven, visibly."""
+        run = loaded.run
+        now = self._tools.clock.now()
+        run.state, run.reason, run.finished_at = RunState.FAILED, "internal", now
+        run.error = ErrorInfo("flowdapt.InternalError", message, retryable=False)
+        patch = RunPatch(
+            run.state, run.reason, False, run.started_at or now, now, None, run.error, release_owner=True
+        )
+        change = RunChange(run.uid, run.epoch, run=patch, first_seq=run.next_seq)
+        change.events.append(facts.run_finished(run))
+        for stage in loaded.stages:
+            if not stage.state.terminal:
+                stage.state, stage.finished_at = StageState.CANCELLED, now
+                change.stages.append(stage)
+        with suppress(StaleEpoch):
+            await self._tools.store.commit(change)
+
+
+class _tolerated:
+    """Log a failure of the store and go on: the next poll tries again."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+        if isinstance(error, FlowdaptError):
+            log.warning("the store did not answer", what=self._what, error=error.message)
+            return True
+        return False

@@ -1,0 +1,184 @@
+"""Decide which waiting task gets a slot of an executor: by priority, then by age, if its needs fit.
+
+Slots, cpus, gpus, memory and custom resources are semaphores here; an executor that queues by itself
+(`slots` None) is only asked for what it limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+import trio
+
+from flowdapt.domain.workflow import Resources
+from flowdapt.ports.executor import Capacity, Executor
+
+__all__ = ["Dispatcher", "Lease", "impossible_needs"]
+
+
+@dataclass(slots=True)
+class Lease:
+    """A slot and its resources, held by one task. `gpus` names devices when whole or shared ones are pinned."""
+
+    needs: Resources
+    gpus: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def gpu_devices(self) -> str:
+        return ",".join(str(device) for device, _ in self.gpus)
+
+
+@dataclass(slots=True, order=True)
+class _Waiting:
+    rank: int
+    age: int
+    needs: Resources = field(compare=False)
+    ready: trio.Event = field(compare=False)
+    lease: Lease | None = field(compare=False, default=None)
+    gone: bool = field(compare=False, default=False)
+
+
+class Dispatcher:
+    """The queue in front of one executor."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self.unavailable: str | None = None
+        self._capacity = executor.capacity()
+        self._busy = 0
+        self._cpus = 0.0
+        self._memory = 0
+        self._custom: dict[str, float] = dict.fromkeys(self._capacity.custom, 0.0)
+        self._devices = [1.0] * int(self._capacity.gpus)
+        self._queue: list[_Waiting] = []
+        self._ages = count()
+
+    @property
+    def busy(self) -> int:
+        """Return how many slots are held."""
+        return self._busy
+
+    @property
+    def waiting(self) -> int:
+        """Return how many tasks wait for a slot."""
+        return sum(not entry.gone for entry in self._queue)
+
+    @property
+    def parallelism(self) -> int:
+        """Return how many tasks of one stage are worth having open at once."""
+        slots = self._capacity.slots
+        return slots if slots is not None else max(1, int(self._capacity.cpus))
+
+    async def acquire(self, priority: int, needs: Resources) -> Lease:
+        """Return a lease when the needs fit and nobody more urgent waits for the same."""
+        if not self._queue and (lease := self._fit(needs)) is not None:
+            return lease
+        entry = _Waiting(-priority, next(self._ages), needs, trio.Event())
+        heappush(self._queue, entry)
+        self._admit()
+        try:
+            await entry.ready.wait()
+        except trio.Cancelled:
+            entry.gone = True
+            if entry.lease is not None:
+                self.release(entry.lease)
+            raise
+        assert entry.lease is not None
+        return entry.lease
+
+    def release(self, lease: Lease) -> None:
+        """Give the slot back and admit who fits now."""
+        needs = lease.needs
+        self._busy -= 1
+        self._cpus -= needs.cpus
+        self._memory -= needs.memory
+        for name, amount in needs.custom.items():
+            if name in self._custom:
+                self._custom[name] -= amount
+        for device, share in lease.gpus:
+            self._devices[device] += share
+        if self._queue:
+            self._admit()
+
+    def why_waiting(self, needs: Resources) -> str:
+        """Say in words what a task with these needs waits for."""
+        if self.unavailable:
+            return f"the executor cannot be reached: {self.unavailable}"
+        impossible = impossible_needs(needs, self._capacity)
+        if impossible:
+            return impossible
+        return f"a free slot ({self._busy} of {self._capacity.slots or 'all'} busy, {self.waiting} tasks wait)"
+
+    def _admit(self) -> None:
+        kept: list[_Waiting] = []
+        slots = self._capacity.slots
+        while self._queue and (slots is None or self._busy < slots):
+            entry = heappop(self._queue)
+            if entry.gone:
+                continue
+            entry.lease = self._fit(entry.needs)
+            if entry.lease is None:
+                # What does not fit must not hold up what does.
+                kept.append(entry)
+            else:
+                entry.ready.set()
+        if kept:
+            self._queue.extend(kept)
+            heapify(self._queue)
+
+    def _fit(self, needs: Resources) -> Lease | None:
+        limit = self._capacity
+        if limit.slots is not None and self._busy >= limit.slots:
+            return None
+        if limit.slots is not None and self._cpus + needs.cpus > max(limit.cpus, float(limit.slots)):
+            return None
+        if limit.memory_bytes and self._memory + needs.memory > limit.memory_bytes:
+            return None
+        for name, amount in needs.custom.items():
+            if name in limit.custom and self._custom[name] + amount > limit.custom[name]:
+                return None
+            if name not in limit.custom and limit.slots is not None:
+                return None
+        gpus = self._fit_gpus(needs.gpus)
+        if gpus is None:
+            return None
+        self._take(needs, gpus)
+        return Lease(needs, gpus)
+
+    def _fit_gpus(self, wanted: float) -> tuple[tuple[int, float], ...] | None:
+        if not wanted or self._capacity.slots is None:
+            return ()
+        if wanted < 1:
+            fits = [d for d, free in enumerate(self._devices) if free >= wanted - 1e-9]
+            return ((min(fits, key=lambda d: self._devices[d]), wanted),) if fits else None
+        whole = [d for d, free in enumerate(self._devices) if free >= 1 - 1e-9]
+        n = int(wanted)
+        return tuple((d, 1.0) for d in whole[:n]) if len(whole) >= n else None
+
+    def _take(self, needs: Resources, gpus: tuple[tuple[int, float], ...]) -> None:
+        self._busy += 1
+        self._cpus += needs.cpus
+        self._memory += needs.memory
+        for name, amount in needs.custom.items():
+            if name in self._custom:
+                self._custom[name] += amount
+        for device, share in gpus:
+            self._devices[device] -= share
+
+
+def impossible_needs(needs: Resources, capacity: Capacity) -> str | None:
+    """Say which need this capacity can never satisfy, or None."""
+    cpus = max(capacity.cpus, float(capacity.slots or 0))
+    amounts: Mapping[str, tuple[float, float]] = {
+        "cpus": (needs.cpus, cpus),
+        "gpus": (needs.gpus, capacity.gpus),
+        "memory": (needs.memory, capacity.memory_bytes or needs.memory),
+        **{name: (amount, capacity.custom.get(name, 0.0)) for name, amount in needs.custom.items()},
+    }
+    for name, (wanted, there) in amounts.items():
+        if wanted > there:
+            return f"asks {name}={wanted:g}, the executor has {there:g}: it would wait for ever"
+    return None

@@ -1,0 +1,430 @@
+"""Drive one run: feed the machine what happens, perform its steps, keep the order write -> start.
+
+Decides nothing about the run; that is `domain/machine.py`. One driver is one task with one nursery.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+
+from flowdapt.domain.errors import (
+    ExecutorUnavailable,
+    FlowdaptError,
+    StaleEpoch,
+    StorageFull,
+    Unavailable,
+)
+from flowdapt.domain.machine import TIMEOUT, RunMachine, Step, Task
+from flowdapt.domain.mapping import BUDGET_S
+from flowdapt.domain.run import RunState, StageRecord, StageType
+from flowdapt.domain.task import (
+    INLINE_MAX_BYTES,
+    Cancelled,
+    ErrorInfo,
+    Failed,
+    LogLine,
+    MapSlice,
+    MetricPoint,
+    Outcome,
+    Progress,
+    RunInfo,
+    Started,
+    TaskCall,
+    TaskEvent,
+    ValueRef,
+)
+from flowdapt.domain.workflow import StageSpec, WorkflowSpec
+from flowdapt.ports.broker import LOG_LINES, RUN_ENDED, RUN_PROGRESS, Broker, Message
+from flowdapt.ports.clock import Clock
+from flowdapt.ports.engine import LiveStage
+from flowdapt.ports.logs import LogStore
+from flowdapt.ports.store import LoadedRun, Store
+from flowdapt.ports.values import ValueStore
+from flowdapt.services.dispatch import Dispatcher
+
+__all__ = ["DriverTools", "RunDriver", "SecretSource", "parse_definition"]
+
+log = structlog.get_logger(__name__)
+
+# A start that is followed by the end this soon is written with it, in one row change.
+_FOLD_S = 0.05
+_POLL_S = 5.0
+
+
+class SecretSource(Protocol):
+    """Where declared secrets come from."""
+
+    async def get_many(self, names: tuple[str, ...]) -> Mapping[str, str]:
+        """Return the values; raise NotFound naming the first missing one and how to set it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DriverTools:
+    """What every driver of one compute service shares."""
+
+    store: Store
+    broker: Broker
+    logs: LogStore
+    values: ValueStore
+    clock: Clock
+    secrets: SecretSource | None = None
+
+
+@lru_cache(maxsize=256)
+def parse_definition(text: str) -> WorkflowSpec:
+    """Return the spec of a frozen definition; the same text is parsed once."""
+    return WorkflowSpec.model_validate_json(text)
+
+
+class RunDriver:
+    """One open run in the hands of this compute service."""
+
+    def __init__(self, loaded: LoadedRun, dispatcher: Dispatcher, tools: DriverTools) -> None:
+        self.uid = loaded.run.uid
+        self.failure: BaseException | None = None
+        self._loaded = loaded
+        self._dispatcher = dispatcher
+        self._tools = tools
+        self._spec = parse_definition(loaded.run.definition)
+        self._specs = {stage.name: stage for stage in self._spec.stages}
+        self._leaves = _leaves(self._spec)
+        self._inbox: deque[tuple[Task, Outcome, datetime, datetime]] = deque()
+        self._lot = trio.lowlevel.ParkingLot()
+        self._scopes: dict[Task, trio.CancelScope] = {}
+        self._running: dict[str, int] = {}
+        self._progress: dict[str, tuple[float, float | None]] = {}
+        self._metrics: list[tuple[str, MetricPoint]] = []
+        self._waiting = trio.CancelScope()
+        self._queued: set[Task] = set()
+        self._cancel_reason: str | None = None
+        self._draining = False
+
+    # -- asked from outside ----------------------------------------------------------------------
+
+    def request_cancel(self, reason: str) -> None:
+        """Pass the wish on to the machine at the next turn."""
+        self._cancel_reason = reason
+        self._lot.unpark_all()
+
+    def drain(self) -> None:
+        """Start nothing more and return when what runs has ended."""
+        self._draining = True
+        for task in self._queued:
+            self._scopes[task].cancel()
+        self._lot.unpark_all()
+
+    def live(self) -> dict[str, LiveStage]:
+        """Return what runs now."""
+        stages = {*self._running, *self._progress, *(task.stage for task in self._scopes)}
+        return {name: self._live_stage(name) for name in stages}
+
+    def _live_stage(self, name: str) -> LiveStage:
+        running = self._running.get(name, 0)
+        waits = running == 0 and any(task.stage == name for task in self._scopes)
+        why = self._dispatcher.why_waiting(self._specs[name].resources) if waits else None
+        return LiveStage(running, self._progress.get(name), why)
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    async def drive(self) -> None:
+        """Return when the run is terminal, was drained, or belongs to somebody else."""
+        try:
+            self._machine = await self._make_machine()
+            self._info = self._run_info()
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                await self._loop()
+                nursery.cancel_scope.cancel()
+        except StaleEpoch:
+            log.warning("run belongs to another owner now", run=self.uid)
+
+    async def _loop(self) -> None:
+        machine, now = self._machine, self._tools.clock.now
+        machine.begin(now())
+        while True:
+            await self._perform(machine.step())
+            if machine.run.state.terminal or (self._draining and not self._scopes):
+                return
+            await self._wait()
+            while self._inbox:
+                task, outcome, began, ended = self._inbox.popleft()
+                # What a drain stops goes back to pending: the machine is not to count it.
+                if not (self._draining and isinstance(outcome, Cancelled)):
+                    machine.ended(task, outcome, began, ended)
+            if self._cancel_reason is not None:
+                machine.cancel(self._cancel_reason, now())
+                self._cancel_reason = None
+            self._check_times(now())
+
+    def _check_times(self, now: datetime) -> None:
+        due = self._machine.next_due()
+        if due is not None and due <= now:
+            self._machine.due(now)
+        left = self._run_time_left_s(now)
+        if left is not None and left <= 0 and self._machine.run.state is RunState.RUNNING:
+            self._machine.cancel("timeout", now)
+
+    def _run_time_left_s(self, now: datetime) -> float | None:
+        run = self._machine.run
+        if run.timeout_s is None or run.started_at is None:
+            return None
+        return run.timeout_s - (now - run.started_at).total_seconds()
+
+    async def _wait(self) -> None:
+        """Return when something happened, or an instant has come."""
+        if self._inbox or self._cancel_reason is not None:
+            return
+        with trio.CancelScope(deadline=trio.current_time() + self._wait_s()) as self._waiting:
+            await self._lot.park()
+
+    def _wait_s(self) -> float:
+        now = self._tools.clock.now()
+        waits: list[float] = []
+        due = self._machine.next_due()
+        if due is not None:
+            waits.append((due - now).total_seconds())
+        left = self._run_time_left_s(now)
+        if left is not None and self._machine.run.state is RunState.RUNNING:
+            waits.append(left)
+        # The wall clock may jump: look again at least that often.
+        return max(0.0, min(_POLL_S, *waits)) if waits else math.inf
+
+    async def _perform(self, step: Step) -> None:
+        for task in step.stop:
+            if task in self._scopes:
+                self._scopes[task].cancel()
+        self._start_all(step.at_once)
+        change = step.change
+        if self._metrics:
+            change.metrics, self._metrics = self._metrics, []
+        if not change.empty:
+            await self._spill_large(change.stages)
+            await self._commit(step)
+            self._announce()
+        self._start_all(step.start)
+
+    async def _commit(self, step: Step) -> None:
+        """Write the step; a full or busy store is waited for, since nothing else can go on anyway."""
+        while True:
+            try:
+                await self._tools.store.commit(step.change)
+                return
+            except (StorageFull, Unavailable) as error:
+                log.error("run state cannot be written", run=self.uid, error=error.message)
+                await self._tools.clock.sleep(_POLL_S)
+
+    def _announce(self) -> None:
+        run = self._machine.run
+        if run.state.terminal:
+            value = (run, list(self._machine.stages.values()))
+            self._tools.broker.publish(Message(RUN_ENDED, self.uid, value))
+        else:
+            self._tools.broker.publish(Message(RUN_PROGRESS, self.uid))
+
+    async def _spill_large(self, stages: list[StageRecord]) -> None:
+        for record in stages:
+            value = record.result
+            if value is not None and value.kind == "parts" and _inline_bytes(value) > INLINE_MAX_BYTES:
+                spilled = await self._tools.values.spill(self.uid, f"{record.name}.parts", value)
+                if self._machine.run.result is value:
+                    self._machine.run.result = spilled
+                record.result = spilled
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    def _start_all(self, tasks: list[Task]) -> None:
+        if self._draining:
+            return
+        for task in tasks:
+            self._scopes[task] = trio.CancelScope()
+            self._nursery.start_soon(self._run_task, task)
+
+    async def _run_task(self, task: Task) -> None:
+        clock = self._tools.clock
+        outcome: Outcome = Cancelled()
+        began = clock.now()
+        with self._scopes[task]:
+            spec = self._specs[task.stage]
+            priority = spec.priority + self._loaded.run.priority
+            self._queued.add(task)
+            try:
+                lease = await self._dispatcher.acquire(priority, spec.resources)
+            finally:
+                self._queued.discard(task)
+            began = clock.now()
+            self._running[task.stage] = self._running.get(task.stage, 0) + 1
+            try:
+                outcome = await self._execute(task, spec, lease.gpu_devices)
+            finally:
+                self._running[task.stage] -= 1
+                self._dispatcher.release(lease)
+        del self._scopes[task]
+        self._inbox.append((task, outcome, began, clock.now()))
+        self._lot.unpark_all()
+
+    async def _execute(self, task: Task, spec: StageSpec, gpu_devices: str) -> Outcome:
+        try:
+            secrets = await self._secrets_of(spec)
+        except FlowdaptError as error:
+            return Failed(_refusal(error, task.stage))
+        call = self._call(task, spec, secrets, gpu_devices)
+        limit_s = spec.timeout
+        if limit_s is not None and task.stop - task.start > 1:
+            limit_s += BUDGET_S
+        with trio.CancelScope() as scope:
+            emit = partial(self._emit, task, scope, limit_s)
+            return await self._execute_when_available(call, emit)
+        return Failed(_timeout(task.stage, limit_s))
+
+    async def _execute_when_available(self, call: TaskCall, emit: partial[None]) -> Outcome:
+        """Run the call; an executor that is away is waited for, and nothing fails for it."""
+        failures = 0
+        while True:
+            try:
+                outcome = await self._dispatcher.executor.execute(call, emit)
+            except ExecutorUnavailable as error:
+                failures += 1
+                self._dispatcher.unavailable = error.message
+                await self._tools.clock.sleep(min(30.0, 2.0**failures))
+            else:
+                self._dispatcher.unavailable = None
+                return outcome
+
+    async def _secrets_of(self, spec: StageSpec) -> dict[str, str]:
+        if not spec.secrets:
+            return {}
+        if self._tools.secrets is None:
+            raise FlowdaptError("this engine has no secrets", fix="run the workflow on a daemon")
+        return dict(await self._tools.secrets.get_many(spec.secrets))
+
+    def _emit(self, task: Task, scope: trio.CancelScope, limit_s: float | None, event: TaskEvent) -> None:
+        if isinstance(event, LogLine):
+            self._tools.logs.append(self.uid, task.stage, task.attempt, [event])
+            self._tools.broker.publish(Message(LOG_LINES, self.uid))
+        elif isinstance(event, Started):
+            if limit_s is not None:
+                scope.deadline = trio.current_time() + limit_s
+            if self._machine.started(task, self._tools.clock.now()):
+                self._fold()
+        elif isinstance(event, MetricPoint):
+            self._metrics.append((task.stage, event))
+            self._fold()
+        elif isinstance(event, Progress):
+            self._progress[task.stage] = (event.done, event.total)
+            self._tools.broker.publish(Message(RUN_PROGRESS, self.uid))
+
+    def _fold(self) -> None:
+        """Have what is not worth a write of its own written soon, if nothing else writes before."""
+        self._waiting.deadline = min(self._waiting.deadline, trio.current_time() + _FOLD_S)
+
+    # -- building calls --------------------------------------------------------------------------
+
+    async def _make_machine(self) -> RunMachine:
+        loaded = self._loaded
+        lengths = await self._input_lengths()
+        return RunMachine(
+            loaded.run,
+            loaded.stages,
+            self._spec,
+            parallelism=self._dispatcher.parallelism,
+            lengths=lengths.get,
+            chance=random.random,
+            tasks=loaded.tasks,
+            items=loaded.items,
+        )
+
+    async def _input_lengths(self) -> dict[str, int]:
+        names = set(self._specs)
+        keys = {stage.map_on for stage in self._spec.stages if stage.map_on and stage.map_on not in names}
+        if not keys:
+            return {}
+        text = await self._tools.values.json_text(self._loaded.run.input, limit_bytes=64 * 1024 * 1024)
+        values = msgspec.json.decode(text or b"{}", type=dict[str, object])
+        return {key: len(value) for key in keys if isinstance(value := values.get(key), list)}
+
+    def _run_info(self) -> RunInfo:
+        run = self._loaded.run
+        return RunInfo(
+            uid=run.uid,
+            name=run.name,
+            workflow=run.workflow,
+            revision=run.revision,
+            namespace=run.namespace,
+            executor=run.executor,
+            source=run.source,
+            input=run.input,
+            config=run.config.encode(),
+            definition=run.definition.encode(),
+            labels=run.labels,
+            causation_depth=run.causation_depth,
+        )
+
+    def _call(self, task: Task, spec: StageSpec, secrets: dict[str, str], gpu_devices: str) -> TaskCall:
+        stages = self._machine.stages
+        args = tuple(value for name in spec.depends_on if (value := stages[name].result) is not None)
+        mapped = spec.type is StageType.PARAMETERIZED
+        return TaskCall(
+            run=self._info,
+            stage=task.stage,
+            target=spec.target,
+            task_key=f"{self.uid}/{task.stage}/{task.start}",
+            attempt=task.attempt,
+            epoch=self._loaded.run.epoch,
+            bind="dependencies" if spec.depends_on else "input",
+            args=args,
+            map=self._slice(task, spec) if mapped else None,
+            inline_max_bytes=self._inline_max_bytes(task.stage) if mapped else INLINE_MAX_BYTES,
+            durable=spec.checkpoint == "always" or task.stage in self._leaves,
+            isolate=spec.isolate,
+            secrets=secrets,
+            gpu_devices=gpu_devices,
+            memory_limit_bytes=spec.resources.memory,
+        )
+
+    def _slice(self, task: Task, spec: StageSpec) -> MapSlice:
+        from_input = spec.map_on is not None and spec.map_on not in spec.depends_on
+        source = -1 if from_input else spec.depends_on.index(spec.map_on) if spec.map_on else 0
+        return MapSlice(
+            start=task.start,
+            stop=task.stop,
+            source=source,
+            input_key=spec.map_on or "" if from_input else "",
+            budget_s=BUDGET_S,
+            stop_on_failure=not spec.allow_partial_failure and spec.retry.max_attempts == 1,
+        )
+
+    def _inline_max_bytes(self, stage: str) -> int:
+        """Bound what many small results of one stage hold in the daemon's memory."""
+        total = self._machine.maps[stage].total
+        return INLINE_MAX_BYTES if total <= 64 else 4096 if total <= 10_000 else 1024
+
+
+def _inline_bytes(value: ValueRef) -> int:
+    return sum(len(part.value.data) for part in value.parts) + 64 * len(value.parts)
+
+
+def _leaves(spec: WorkflowSpec) -> frozenset[str]:
+    inner = {dependency for stage in spec.stages for dependency in stage.depends_on}
+    named = {spec.result} if spec.result else set()
+    return frozenset({stage.name for stage in spec.stages} - inner | named)
+
+
+def _refusal(error: FlowdaptError, stage: str) -> ErrorInfo:
+    message = f"{error.message}; {error.fix}" if error.fix else error.message
+    return ErrorInfo(f"flowdapt.{type(error).__name__}", message, stage=stage, retryable=False)
+
+
+def _timeout(stage: str, limit_s: float | None) -> ErrorInfo:
+    return ErrorInfo(TIMEOUT, f"stopped after its timeout of {limit_s:g} s", stage=stage)
