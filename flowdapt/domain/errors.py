@@ -31,6 +31,11 @@ FlowdaptError
 │   └── StoreUnwritable      read-only or failing storage
 ├── OutsideStage             stage code asked for its run where no stage runs
 └── NonRetryable             raised by user code: do not try again
+    ├── TargetMissing        the stage's function cannot be imported or is no function
+    ├── BadBinding           its parameters do not fit what the stage gets
+    ├── UnstorableResult     its result cannot be pickled, or not read back
+    ├── UnreadableValue      a value that it takes cannot become an object here
+    └── DamagedValue         the bytes of a value are not those that were written
 
 Nothing here knows HTTP or exit codes: `api/problems.py` and `cli/main.py` hold one table each.
 """
@@ -43,8 +48,10 @@ from typing import ClassVar
 
 __all__ = [
     "AlreadyRunning",
+    "BadBinding",
     "Conflict",
     "CorruptStore",
+    "DamagedValue",
     "Denied",
     "Draining",
     "ExecutorUnavailable",
@@ -68,12 +75,15 @@ __all__ = [
     "StorageFull",
     "StoreBusy",
     "StoreUnwritable",
+    "TargetMissing",
     "TimedOut",
     "TooLarge",
     "Unavailable",
     "UnknownField",
-    "UnsafeDirectory",
     "Unreachable",
+    "UnreadableValue",
+    "UnsafeDirectory",
+    "UnstorableResult",
 ]
 
 
@@ -296,3 +306,33 @@ class NonRetryable(FlowdaptError):
     """Raise it in a stage to fail at once, whatever the retry policy says."""
 
     code = "stage.non_retryable"
+
+
+class TargetMissing(NonRetryable):
+    """The stage's target cannot be imported, or is not callable."""
+
+    code = "stage.target"
+
+
+class BadBinding(NonRetryable):
+    """The parameters of the target do not fit what the stage gets; the message names one."""
+
+    code = "stage.binding"
+
+
+class UnstorableResult(NonRetryable):
+    """The result cannot be pickled, or not read back; the message names type and path."""
+
+    code = "stage.result"
+
+
+class UnreadableValue(NonRetryable):
+    """A value that the stage takes cannot become an object here."""
+
+    code = "value.unreadable"
+
+
+class DamagedValue(NonRetryable):
+    """The bytes of a value are gone or are not those that were written; nothing was decoded."""
+
+    code = "value.damaged"
