@@ -1,0 +1,186 @@
+"""The async client, on asyncio or trio: one method per call of the REST interface.
+
+What a call sends and how its answer is read stands in `endpoints`; here it only travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio  # noqa: TID251 - the one way to pause on whichever loop runs this
+
+from flowdapt.client.async_parts import AsyncArtifacts, AsyncResources, AsyncRuns, AsyncSecrets
+from flowdapt.client.endpoints import resources as resource_calls
+from flowdapt.client.endpoints import runs as run_calls
+from flowdapt.client.endpoints import system as system_calls
+from flowdapt.client.repeating import WAIT_STEP_S, Repeats, new_key
+from flowdapt.client.stream import EventDecoder
+from flowdapt.client.transports import AsyncHttpxTransport, AsyncTransport
+from flowdapt.client.wire import Call, ConnectionLost, Feed, Response, error_of
+from flowdapt.domain.errors import TimedOut, Unreachable
+from flowdapt.domain.resource import Applied
+from flowdapt.domain.run import Run
+from flowdapt.paths import find_paths
+
+__all__ = ["AsyncClient"]
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A connection to one daemon; use it as an async context manager, or await `close()`.
+
+    Args:
+        server: an http(s) URL or the path of a Unix socket; None finds the local daemon's socket.
+        transport: carry requests yourself, in place of httpx.
+
+    Every method raises a kind of `flowdapt.domain.errors.FlowdaptError`: what the daemon refused,
+    `Unreachable` when none answers, `TimedOut` when it does not answer in time. A reply that was
+    lost is asked for again where that is safe, so a daemon that restarts meanwhile goes unseen.
+    """
+
+    def __init__(
+        self, server: str | Path | None = None, *, transport: AsyncTransport | None = None
+    ) -> None:
+        address = str(find_paths().socket if server is None else server)
+        self._transport = transport or AsyncHttpxTransport(address)
+        self.runs = AsyncRuns(self)
+        self.resources = AsyncResources(self)
+        self.artifacts = AsyncArtifacts(self)
+        self.secrets = AsyncSecrets(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def run(
+        self,
+        workflow: str,
+        input: Mapping[str, Any] | None = None,  # noqa: A002 - the word of the documents
+        *,
+        wait: bool = False,
+        executor: str | None = None,
+        namespace: str = "default",
+        labels: Mapping[str, str] | None = None,
+        key: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is the blocking client's
+    ) -> Run:
+        """Submit a run and return it, with `wait` when it has ended.
+
+        Args:
+            workflow: the workflow's name.
+            input: values for the parameters of its root stages.
+            wait: return the run in its final state; a failed run is returned, not raised.
+            executor: the executor profile to use in place of the active one.
+            namespace: where its artifacts and cluster memory lie.
+            labels: free words to find it by.
+            key: the idempotency key; the same key and body name the same run. None makes one.
+            timeout: seconds to wait, then TimedOut is raised and the run goes on.
+        """
+        body: dict[str, Any] = {"input": dict(input or {}), "namespace": namespace}
+        body |= {"labels": dict(labels)} if labels else {}
+        body |= {"executor": executor} if executor else {}
+        first = min(timeout or WAIT_STEP_S, WAIT_STEP_S) if wait else 0.0
+        call = run_calls.submit(workflow, body, key=key or new_key(), wait_s=first)
+        run = await self.ask(call)
+        if not wait or run.state.terminal:
+            return run
+        return await self.runs.wait(run.uid, timeout=None if timeout is None else timeout - first)
+
+    async def apply(
+        self, documents: str | Sequence[Any], *, dry_run: bool = False
+    ) -> list[Applied]:
+        """Apply documents, all or none: YAML text, or a list of mappings or resources."""
+        return await self.ask(resource_calls.apply(documents, dry_run=dry_run))
+
+    async def status(self) -> dict[str, Any]:
+        """Return what the daemon says of itself."""
+        return await self.ask(system_calls.status())
+
+    async def plugins(self) -> list[dict[str, Any]]:
+        return await self.ask(system_calls.plugins())
+
+    async def executors(self) -> list[dict[str, Any]]:
+        return await self.ask(system_calls.executors())
+
+    async def workers(self, executor: str) -> list[dict[str, Any]]:
+        return await self.ask(system_calls.workers(executor))
+
+    def events(
+        self, *, types: Sequence[str] = (), run: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Follow the journal from now on, without end."""
+        return self.follow(system_calls.watch_events(types=types, run=run), until=lambda _: False)
+
+    async def drain(self, *, now: bool = False) -> None:
+        """Ask the daemon to end; running stages may end first unless `now`."""
+        await self.ask(system_calls.drain(now=now))
+
+    async def backup(self) -> dict[str, Any]:
+        """Write a checked copy of the database; return where it lies and its size."""
+        return await self.ask(system_calls.backup())
+
+    async def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Delete what retention and orphaned files leave to delete; return how much."""
+        return await self.ask(system_calls.gc(dry_run=dry_run))
+
+    async def ask(self, call: Call[T]) -> T:
+        """Send any call of `flowdapt.client.endpoints` and return what its answer says."""
+        repeats = Repeats(call.request)
+        while True:
+            try:
+                response = await self._transport.send(call.request)
+            except Unreachable as error:
+                await anyio.sleep(repeats.pause_after(error))
+                continue
+            if not response.ok:
+                raise error_of(response)
+            return call.read(response)
+
+    async def follow(self, feed: Feed[T], *, until: Callable[[T], bool]) -> AsyncGenerator[T, None]:
+        """Yield what a stream tells, over reconnections, until `until(value)` is true."""
+        decoder, request = EventDecoder(), feed.request
+        repeats = Repeats(request)
+        while True:
+            try:
+                async with aclosing(self._events(Feed(request, feed.read), decoder)) as values:
+                    async for value in values:
+                        repeats = Repeats(request)
+                        yield value
+                        if until(value):
+                            return
+                raise ConnectionLost("the stream ended before its time")
+            except (Unreachable, TimedOut) as error:
+                broke = error if isinstance(error, Unreachable) else ConnectionLost(str(error))
+                await anyio.sleep(repeats.pause_after(broke))
+            if decoder.last_id is not None:
+                request = request.with_header("last-event-id", decoder.last_id)
+            decoder = decoder.restarted()
+
+    async def _events(self, feed: Feed[T], decoder: EventDecoder) -> AsyncGenerator[T, None]:
+        async with self._transport.stream(feed.request) as answer:
+            head = Response(answer.status, answer.headers)
+            if not head.ok:
+                raise error_of(
+                    replace(head, body=b"".join([chunk async for chunk in answer.chunks]))
+                )
+            async for chunk in answer.chunks:
+                for event in decoder.feed(chunk):
+                    value = feed.read(event.type, event.json())
+                    if value is not None:
+                        yield value

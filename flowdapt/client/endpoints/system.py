@@ -1,0 +1,125 @@
+"""Calls about the daemon itself: health, plugins, executors, secrets, events, drain, backup, gc."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flowdapt.client.endpoints.making import API, listed, nothing, raw, request, value
+from flowdapt.client.wire import Call, Feed, Request, Response
+
+__all__ = [
+    "backup",
+    "check",
+    "delete_secret",
+    "drain",
+    "events",
+    "executors",
+    "gc",
+    "list_secrets",
+    "metrics",
+    "openapi",
+    "plugins",
+    "put_secret",
+    "ready",
+    "status",
+    "undrain",
+    "watch_events",
+    "workers",
+]
+
+_LONG_S = 600.0
+
+
+def _text(response: Response) -> str:
+    return response.body.decode("utf-8", "replace")
+
+
+def status() -> Call[dict[str, Any]]:
+    return Call(request("GET", "status"), value)
+
+
+def ready() -> Call[None]:
+    """Ask whether the daemon takes work; Unavailable while it starts or drains."""
+    return Call(Request("GET", "/readyz"), nothing)
+
+
+def metrics() -> Call[str]:
+    """Get the daemon's own figures in Prometheus text form."""
+    return Call(Request("GET", "/metrics"), _text)
+
+
+def openapi() -> Call[bytes]:
+    return Call(Request("GET", f"{API}/openapi.json"), raw)
+
+
+def plugins() -> Call[list[dict[str, Any]]]:
+    return Call(request("GET", "plugins"), listed)
+
+
+def executors() -> Call[list[dict[str, Any]]]:
+    return Call(request("GET", "executors"), listed)
+
+
+def workers(name: str) -> Call[list[dict[str, Any]]]:
+    return Call(request("GET", "executors", name, "workers"), listed)
+
+
+def list_secrets() -> Call[list[dict[str, Any]]]:
+    """List the names of secrets; values are never given out."""
+    return Call(request("GET", "secrets"), listed)
+
+
+def put_secret(name: str, secret: str) -> Call[Any]:
+    return Call(request("PUT", "secrets", name, content={"value": secret}), value)
+
+
+def delete_secret(name: str) -> Call[None]:
+    return Call(request("DELETE", "secrets", name), nothing)
+
+
+def events(
+    *,
+    after: int | None = None,
+    run: str | None = None,
+    types: Sequence[str] = (),
+    limit: int | None = None,
+) -> Call[dict[str, Any]]:
+    """List journal events by cursor, those after the given one."""
+    given = {"after": after, "run": run, "type": list(types), "limit": limit}
+    return Call(request("GET", "events", given=given), value)
+
+
+def watch_events(*, types: Sequence[str] = (), run: str | None = None) -> Feed[dict[str, Any]]:
+    """Follow the journal from now on, or from `Last-Event-ID`."""
+
+    def read(kind: str, found: Any) -> dict[str, Any] | None:
+        return found if isinstance(found, dict) and kind != "gap" else None
+
+    accept = (("accept", "text/event-stream"),)
+    given = {"type": list(types), "run": run}
+    return Feed(request("GET", "events", given=given, headers=accept), read)
+
+
+def drain(*, now: bool = False) -> Call[Any]:
+    """Ask the daemon to end: nothing new is accepted, running stages may end first."""
+    return Call(request("POST", "drain", given={"now": now}), value)
+
+
+def undrain() -> Call[Any]:
+    return Call(request("DELETE", "drain"), value)
+
+
+def backup() -> Call[dict[str, Any]]:
+    """Write a checked copy of the database while runs go on; say where it lies."""
+    return Call(request("POST", "backup", patience_s=_LONG_S), value)
+
+
+def gc(*, dry_run: bool = False) -> Call[dict[str, Any]]:
+    """Delete what retention and orphaned files leave to delete; say how much."""
+    return Call(request("POST", "gc", given={"dry_run": dry_run}, patience_s=_LONG_S), value)
+
+
+def check() -> Call[dict[str, Any]]:
+    """Check the invariants of the store and its files, in the daemon that holds them."""
+    return Call(request("GET", "check", patience_s=_LONG_S), value)
