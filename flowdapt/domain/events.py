@@ -12,6 +12,7 @@ __all__ = ["WORKFLOW_FINISHED", "WORKFLOW_STARTED", "Event"]
 # The earlier flowdapt's types: rules of its users match them.
 WORKFLOW_STARTED = "com.event.workflow.workflow_started"
 WORKFLOW_FINISHED = "com.event.workflow.workflow_finished"
+WORKFLOW_QUEUED = "com.event.workflow.workflow_queued"
 STAGE_FINISHED = "com.event.workflow.stage_finished"
 STAGE_RETRYING = "com.event.workflow.stage_retrying"
 RESOURCE_APPLIED = "com.event.resource.applied"

@@ -8,7 +8,13 @@ from datetime import datetime
 
 import msgspec
 
-from flowdapt.domain.events import STAGE_FINISHED, STAGE_RETRYING, WORKFLOW_FINISHED, WORKFLOW_STARTED
+from flowdapt.domain.events import (
+    STAGE_FINISHED,
+    STAGE_RETRYING,
+    WORKFLOW_FINISHED,
+    WORKFLOW_QUEUED,
+    WORKFLOW_STARTED,
+)
 from flowdapt.domain.run import EventDraft, RunRecord, StageRecord
 from flowdapt.domain.task import Cancelled, ErrorInfo, Failed, Finished, Lost, Part, ValueRef
 from flowdapt.domain.workflow import WorkflowSpec
@@ -20,6 +26,7 @@ __all__ = [
     "at_item",
     "at_stage",
     "run_finished",
+    "run_queued",
     "run_result",
     "run_started",
     "stage_event",
@@ -57,7 +64,10 @@ def run_result(spec: WorkflowSpec, stages: Mapping[str, StageRecord]) -> ValueRe
 
 
 def _join_inline(names: list[str], values: list[ValueRef]) -> ValueRef:
-    pairs = [json.dumps(name).encode() + b":" + value.data for name, value in zip(names, values, strict=True)]
+    pairs = [
+        json.dumps(name).encode() + b":" + value.data
+        for name, value in zip(names, values, strict=True)
+    ]
     data = b"{" + b",".join(pairs) + b"}"
     return ValueRef(kind="inline", data=data, size_bytes=len(data))
 
@@ -65,6 +75,11 @@ def _join_inline(names: list[str], values: list[ValueRef]) -> ValueRef:
 def run_started(run: RunRecord) -> EventDraft:
     """Return the event of a run that begins."""
     return _run_event(WORKFLOW_STARTED, run)
+
+
+def run_queued(run: RunRecord) -> EventDraft:
+    """Return the event of a run that waits to be claimed."""
+    return _run_event(WORKFLOW_QUEUED, run)
 
 
 def run_finished(run: RunRecord) -> EventDraft:
@@ -90,7 +105,9 @@ def _run_event(kind: str, run: RunRecord) -> EventDraft:
     )
     # The result is spliced in as the text it is: the daemon decodes no values.
     text = f'{data[:-1]}, "result": {_small_json(run.result)}}}'
-    return EventDraft(kind, f"run/{run.uid}", text, correlation_id=run.uid, causation_depth=run.causation_depth)
+    return EventDraft(
+        kind, f"run/{run.uid}", text, correlation_id=run.uid, causation_depth=run.causation_depth
+    )
 
 
 def _small_json(value: ValueRef | None) -> str:
@@ -108,10 +125,15 @@ def stage_event(kind: str, run: RunRecord, stage: StageRecord) -> EventDraft:
         "state": stage.state.value,
         "reason": stage.reason,
         "attempt": stage.attempt,
-        "error": {"type": stage.error.type, "message": stage.error.message[:1000]} if stage.error else None,
+        "error": {"type": stage.error.type, "message": stage.error.message[:1000]}
+        if stage.error
+        else None,
     }
     return EventDraft(
-        kind, f"run/{run.uid}/{stage.name}", json.dumps(data), correlation_id=run.uid,
+        kind,
+        f"run/{run.uid}/{stage.name}",
+        json.dumps(data),
+        correlation_id=run.uid,
         causation_depth=run.causation_depth,
     )
 

@@ -189,7 +189,9 @@ class RunMachine:
 
     # -- simple stages -------------------------------------------------------------------------------
 
-    def _simple_ended(self, record: StageRecord, task: Task, outcome: Outcome, now: datetime) -> None:
+    def _simple_ended(
+        self, record: StageRecord, task: Task, outcome: Outcome, now: datetime
+    ) -> None:
         if isinstance(outcome, Finished):
             self._finish(record, outcome.value, now)
         elif isinstance(outcome, Lost):
@@ -226,7 +228,9 @@ class RunMachine:
 
     # -- mapped stages ---------------------------------------------------------------------------------
 
-    def _slice_ended(self, record: StageRecord, task: Task, outcome: Outcome, now: datetime) -> None:
+    def _slice_ended(
+        self, record: StageRecord, task: Task, outcome: Outcome, now: datetime
+    ) -> None:
         progress = self.maps[record.name]
         alone = task.stop - task.start == 1
         if isinstance(outcome, Finished):
@@ -246,7 +250,9 @@ class RunMachine:
         if not record.state.terminal:
             self._go_on(record, progress, now)
 
-    def _item_failed(self, record: StageRecord, index: int, attempt: int, error: ErrorInfo, now: datetime) -> None:
+    def _item_failed(
+        self, record: StageRecord, index: int, attempt: int, error: ErrorInfo, now: datetime
+    ) -> None:
         spec = self._specs[record.name]
         progress = self.maps[record.name]
         if may_retry(spec.retry, error, attempt):
@@ -301,7 +307,12 @@ class RunMachine:
         if total is None:
             source = spec.map_on or (spec.depends_on[0] if spec.depends_on else "the input")
             message = f"cannot map over {source!r}: it is not a list"
-            self._fail(record, ErrorInfo("flowdapt.NotMappable", message, stage=name, retryable=False), "stage_failed", now)
+            self._fail(
+                record,
+                ErrorInfo("flowdapt.NotMappable", message, stage=name, retryable=False),
+                "stage_failed",
+                now,
+            )
             return
         tasks, items = self._restored
         progress = MapProgress.restore(
@@ -337,7 +348,9 @@ class RunMachine:
             record.recoveries += 1
             self._record_death(record, now)
         if record.recoveries >= MAX_RECOVERIES:
-            error = ErrorInfo("flowdapt.StageCrashed", "the daemon died again and again while this stage ran")
+            error = ErrorInfo(
+                "flowdapt.StageCrashed", "the daemon died again and again while this stage ran"
+            )
             self._fail(record, error, "stage_crashed", now)
             return
         if record.type is StageType.SIMPLE and was_running:
@@ -349,7 +362,14 @@ class RunMachine:
             began = record.started_at or now
             self._step.change.tasks.append(
                 TaskRecord(
-                    record.name, 0, 1, record.attempt, "lost", began, max(began, now), reason="daemon_died"
+                    record.name,
+                    0,
+                    1,
+                    record.attempt,
+                    "lost",
+                    began,
+                    max(began, now),
+                    reason="daemon_died",
                 )
             )
 
@@ -384,7 +404,9 @@ class RunMachine:
                 self._close(record, StageState.SKIPPED, now, reason="dependency_failed")
                 below.extend(self._dependants[record.name])
 
-    def _close(self, record: StageRecord, state: StageState, now: datetime, *, reason: str | None = None) -> None:
+    def _close(
+        self, record: StageRecord, state: StageState, now: datetime, *, reason: str | None = None
+    ) -> None:
         self._set(record, state)
         self._unended -= 1
         record.reason = reason
@@ -406,7 +428,11 @@ class RunMachine:
             self._end(RunState.FINISHED, None, now)
         else:
             first = min(
-                (r for r in self.stages.values() if r.state in (StageState.FAILED, StageState.CANCELLED)),
+                (
+                    r
+                    for r in self.stages.values()
+                    if r.state in (StageState.FAILED, StageState.CANCELLED)
+                ),
                 key=lambda r: (r.finished_at or now, r.position),
             )
             self.run.error = first.error
@@ -415,7 +441,9 @@ class RunMachine:
     def _end(self, state: RunState, reason: str | None, now: datetime) -> None:
         self._set_run(state, reason)
         if state is RunState.FAILED and self.run.error is None and reason == "timeout":
-            self.run.error = ErrorInfo("flowdapt.RunTimeout", "the run took longer than its timeout")
+            self.run.error = ErrorInfo(
+                "flowdapt.RunTimeout", "the run took longer than its timeout"
+            )
         self.run.finished_at = max(self.run.started_at or now, now)
         self._step.change.events.append(facts.run_finished(self.run))
 
@@ -425,8 +453,12 @@ class RunMachine:
         stop = task.stop
         value = None
         if isinstance(outcome, Finished):
-            value = outcome.value if self.stages[task.stage].type is StageType.PARAMETERIZED else None
-            stop = max(task.start, min(outcome.reached or stop, stop)) if value is not None else stop
+            value = (
+                outcome.value if self.stages[task.stage].type is StageType.PARAMETERIZED else None
+            )
+            stop = (
+                max(task.start, min(outcome.reached or stop, stop)) if value is not None else stop
+            )
         self._step.change.tasks.append(
             TaskRecord(
                 task.stage,
@@ -457,7 +489,13 @@ class RunMachine:
     def _run_patch(self) -> RunPatch:
         run = self.run
         return RunPatch(
-            run.state, run.reason, run.partial, run.started_at, run.finished_at, run.result, run.error,
+            run.state,
+            run.reason,
+            run.partial,
+            run.started_at,
+            run.finished_at,
+            run.result,
+            run.error,
             release_owner=run.state.terminal,
         )
 

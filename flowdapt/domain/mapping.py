@@ -76,12 +76,16 @@ class MapProgress:
 
     def _set_known_losses_apart(self) -> None:
         """Run items that already killed a worker alone, so that a restart does not count anew."""
-        suspects = sorted(i for i, item in self.items.items() if item.losses and item.state == "retrying")
+        suspects = sorted(
+            i for i, item in self.items.items() if item.losses and item.state == "retrying"
+        )
         for index in suspects:
             for at, (start, stop) in enumerate(self._ranges):
                 if start <= index < stop:
                     del self._ranges[at]
-                    self._ranges.extend(r for r in ((start, index), (index + 1, stop)) if r[0] < r[1])
+                    self._ranges.extend(
+                        r for r in ((start, index), (index + 1, stop)) if r[0] < r[1]
+                    )
                     self._solo.append(index)
                     break
 
@@ -148,7 +152,15 @@ class MapProgress:
         self.give_back(reached, stop)
         return list(outcome.failures)
 
-    def retry_at(self, index: int, attempt: int, when: datetime | None, error: ErrorInfo, *, lost: bool = False) -> None:
+    def retry_at(
+        self,
+        index: int,
+        attempt: int,
+        when: datetime | None,
+        error: ErrorInfo,
+        *,
+        lost: bool = False,
+    ) -> None:
         """Run an item alone again, at `when` (None: as soon as a slot is free)."""
         losses = self._losses(index) + lost
         used = attempt - 1 if lost else attempt

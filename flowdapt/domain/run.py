@@ -42,6 +42,8 @@ __all__ = [
 
 
 class RunState(StrEnum):
+    """Where a run is in its life; `RUN_TRANSITIONS` says what may follow."""
+
     QUEUED = "queued"
     RUNNING = "running"
     CANCELLING = "cancelling"
@@ -55,6 +57,8 @@ class RunState(StrEnum):
 
 
 class StageState(StrEnum):
+    """Where a stage of a run is; `STAGE_TRANSITIONS` says what may follow."""
+
     PENDING = "pending"
     RUNNING = "running"
     RETRYING = "retrying"
@@ -69,6 +73,8 @@ class StageState(StrEnum):
 
 
 class StageType(StrEnum):
+    """Whether a stage is one call, or one call for each item of a list."""
+
     SIMPLE = "simple"
     PARAMETERIZED = "parameterized"
 
@@ -96,7 +102,13 @@ STAGE_TRANSITIONS: Mapping[StageState, frozenset[StageState]] = {
     StageState.PENDING: frozenset(StageState) - {StageState.PENDING},
     StageState.RUNNING: frozenset(StageState) - {StageState.SKIPPED, StageState.RUNNING},
     StageState.RETRYING: frozenset(
-        {StageState.RUNNING, StageState.FINISHED, StageState.FAILED, StageState.CANCELLED, StageState.PENDING}
+        {
+            StageState.RUNNING,
+            StageState.FINISHED,
+            StageState.FAILED,
+            StageState.CANCELLED,
+            StageState.PENDING,
+        }
     ),
     StageState.FINISHED: frozenset(),
     StageState.FAILED: frozenset(),
@@ -278,7 +290,9 @@ class RunChange:
 
     @property
     def empty(self) -> bool:
-        return not (self.run or self.stages or self.tasks or self.items or self.events or self.metrics)
+        return not (
+            self.run or self.stages or self.tasks or self.items or self.events or self.metrics
+        )
 
 
 @dataclass(slots=True)

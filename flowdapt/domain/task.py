@@ -159,8 +159,11 @@ class TaskCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished", omit_defaults=True):
-    """The body ended. For a slice: `reached` is one past the last item that ran, `value` holds the
-    results of [start, reached) with None where an item failed, `failures` says which and why."""
+    """The body ended.
+
+    For a slice: `reached` is one past the last item that ran, `value` holds the results of
+    [start, reached) with None where an item failed, `failures` says which and why.
+    """
 
     value: ValueRef
     duration_s: float = 0.0

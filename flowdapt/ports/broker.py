@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["RUN_ENDED", "RUN_PROGRESS", "RUN_READY", "RUN_CANCEL", "Broker", "Message"]
+__all__ = ["RUN_CANCEL", "RUN_ENDED", "RUN_PROGRESS", "RUN_READY", "Broker", "Message"]
 
 RUN_READY = "run.ready"  # a run is there to be claimed or driven; key: run uid
 RUN_CANCEL = "run.cancel"  # cancel_requested_at was set; key: run uid

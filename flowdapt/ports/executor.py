@@ -99,6 +99,7 @@ class Executor(ABC):
 
     async def forget(self, run: str) -> None:
         """Let go of what the executor keeps for a run that has ended. Never raises."""
+        return
 
     async def check(self) -> list[tuple[str, bool, str]]:
         """Return preflight rows (what, ok, words) for the switch; an empty list says nothing to check."""

@@ -55,8 +55,11 @@ class LogStore(ABC):
 
     @abstractmethod
     def append(self, run: str, stage: str, attempt: int, lines: Sequence[LogLine]) -> None:
-        """Accept lines without blocking; they are readable within 0.5 s. Over the cap: a marker
-        line once, then dropped. No space left: cut with a marker, never an error."""
+        """Accept lines without blocking; they are readable within 0.5 s.
+
+        Over the cap: a marker line once, then dropped. No space left: cut with a marker, never an
+        error.
+        """
 
     @abstractmethod
     async def flush(self, run: str) -> None:

@@ -45,8 +45,10 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class ResourceWrite:
-    """One validated document to store. `if_revision`: fail with StaleRevision unless it is current
-    (0: must not exist)."""
+    """One validated document to store.
+
+    `if_revision`: fail with StaleRevision unless it is the current one (0: must not exist).
+    """
 
     resource: Resource
     if_revision: int | None = None
@@ -121,7 +123,9 @@ class Store(ABC):
     # -- resources ---------------------------------------------------------------------------------
 
     @abstractmethod
-    async def apply(self, writes: Sequence[ResourceWrite], *, dry_run: bool = False) -> list[Applied]:
+    async def apply(
+        self, writes: Sequence[ResourceWrite], *, dry_run: bool = False
+    ) -> list[Applied]:
         """Store all or none, durably; an unchanged document makes no new revision.
 
         Equality is of (annotations, spec) in canonical JSON. Each change writes its event. `diff`
@@ -159,7 +163,9 @@ class Store(ABC):
     ) -> Page[Resource]: ...
 
     @abstractmethod
-    async def delete_resource(self, kind: Kind, name: str, *, if_revision: int | None = None) -> Applied:
+    async def delete_resource(
+        self, kind: Kind, name: str, *, if_revision: int | None = None
+    ) -> Applied:
         """Delete; revisions that runs refer to by copy are not needed any more. Raise NotFound."""
 
     # -- runs --------------------------------------------------------------------------------------
@@ -202,13 +208,18 @@ class Store(ABC):
 
     @abstractmethod
     async def request_cancel(self, uid: str, reason: str) -> RunRecord:
-        """Note the wish to cancel, durably. A queued run is cancelled at once, with its event; a terminal one is
-        left as it is. Raise NotFound."""
+        """Note the wish to cancel, durably.
+
+        A queued run is cancelled at once, with its event; a terminal one is left as it is. Raise
+        NotFound.
+        """
 
     @abstractmethod
     async def get_run(self, ident: str) -> RunRecord:
-        """Return by uid, by name, or by a unique prefix (>= 6) of either. Raise NotFound; Conflict when
-        ambiguous."""
+        """Return by uid, by name, or by a unique prefix (>= 6) of either.
+
+        Raise NotFound; Conflict when the prefix fits several.
+        """
 
     @abstractmethod
     async def load_run(self, uid: str) -> LoadedRun: ...
@@ -224,13 +235,25 @@ class Store(ABC):
 
     @abstractmethod
     async def list_tasks(
-        self, uid: str, stage: str, *, state: str | None = None, cursor: str | None = None, limit: int = 500
+        self,
+        uid: str,
+        stage: str,
+        *,
+        state: str | None = None,
+        cursor: str | None = None,
+        limit: int = 500,
     ) -> Page[TaskRecord]:
         """List ended attempts by (start, attempt), ascending."""
 
     @abstractmethod
     async def list_items(
-        self, uid: str, stage: str, *, state: str | None = None, cursor: str | None = None, limit: int = 500
+        self,
+        uid: str,
+        stage: str,
+        *,
+        state: str | None = None,
+        cursor: str | None = None,
+        limit: int = 500,
     ) -> Page[ItemRecord]:
         """List the kept item records by index, ascending."""
 
@@ -249,7 +272,9 @@ class Store(ABC):
         """Store (stage, point) pairs; not durable at once; a later point of the same step wins."""
 
     @abstractmethod
-    async def get_metrics(self, uid: str, *, stage: str | None = None, name: str | None = None) -> list[MetricSeries]: ...
+    async def get_metrics(
+        self, uid: str, *, stage: str | None = None, name: str | None = None
+    ) -> list[MetricSeries]: ...
 
     @abstractmethod
     async def add_event(self, event: EventDraft) -> Event:
@@ -273,7 +298,9 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def delete_expired(self, *, older_than: datetime, keep_per_workflow: int, limit: int) -> list[str]:
+    async def delete_expired(
+        self, *, older_than: datetime, keep_per_workflow: int, limit: int
+    ) -> list[str]:
         """Delete up to `limit` whole terminal runs that finished before; return their uids.
 
         Never the newest `keep_per_workflow` of a workflow. Events older than that go as well.

@@ -30,8 +30,10 @@ class ValueStore(ABC):
 
     @abstractmethod
     async def adopt(self, run: str, values: Sequence[ValueRef]) -> list[ValueRef]:
-        """Give a run its own hold on files of another (links where it can), so that each may be
-        deleted alone. Values without a file are returned as they are. Raise NotFound."""
+        """Give a run its own hold on files of another, so that each may be deleted alone.
+
+        Links where it can. Values without a file are returned as they are. Raise NotFound.
+        """
 
     @abstractmethod
     async def missing(self, values: Sequence[ValueRef]) -> list[ValueRef]:

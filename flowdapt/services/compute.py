@@ -6,8 +6,8 @@ must be known is in the store; messages only make it quick.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import structlog
 import trio
@@ -83,7 +83,10 @@ class Compute:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; ready when the runs of dead owners are taken over."""
         broker = self._tools.broker
-        async with broker.subscribe(RUN_READY, RUN_CANCEL) as messages, trio.open_nursery() as nursery:
+        async with (
+            broker.subscribe(RUN_READY, RUN_CANCEL) as messages,
+            trio.open_nursery() as nursery,
+        ):
             self._nursery = nursery
             await self._beat()
             await self._take_over()
@@ -180,7 +183,9 @@ class Compute:
             return
         dispatcher = self._dispatcher(run.executor)
         if dispatcher is None:
-            self._nursery.start_soon(self._fail, loaded, f"executor {run.executor!r} does not exist here")
+            self._nursery.start_soon(
+                self._fail, loaded, f"executor {run.executor!r} does not exist here"
+            )
             return
         driver = RunDriver(loaded, dispatcher, self._tools)
         self._drivers[run.uid] = driver
@@ -219,7 +224,14 @@ class Compute:
         run.state, run.reason, run.finished_at = RunState.FAILED, "internal", now
         run.error = ErrorInfo("flowdapt.InternalError", message, retryable=False)
         patch = RunPatch(
-            run.state, run.reason, False, run.started_at or now, now, None, run.error, release_owner=True
+            run.state,
+            run.reason,
+            False,
+            run.started_at or now,
+            now,
+            None,
+            run.error,
+            release_owner=True,
         )
         change = RunChange(run.uid, run.epoch, run=patch, first_seq=run.next_seq)
         change.events.append(facts.run_finished(run))
@@ -231,17 +243,10 @@ class Compute:
             await self._tools.store.commit(change)
 
 
-class _tolerated:
+@contextmanager
+def _tolerated(what: str) -> Iterator[None]:
     """Log a failure of the store and go on: the next poll tries again."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
-        if isinstance(error, FlowdaptError):
-            log.warning("the store did not answer", what=self._what, error=error.message)
-            return True
-        return False
+    try:
+        yield
+    except FlowdaptError as error:
+        log.warning("the store did not answer", what=what, error=error.message)

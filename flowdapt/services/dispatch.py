@@ -133,7 +133,9 @@ class Dispatcher:
         limit = self._capacity
         if limit.slots is not None and self._busy >= limit.slots:
             return None
-        if limit.slots is not None and self._cpus + needs.cpus > max(limit.cpus, float(limit.slots)):
+        if limit.slots is not None and self._cpus + needs.cpus > max(
+            limit.cpus, float(limit.slots)
+        ):
             return None
         if limit.memory_bytes and self._memory + needs.memory > limit.memory_bytes:
             return None

@@ -60,6 +60,8 @@ log = structlog.get_logger(__name__)
 # A start that is followed by the end this soon is written with it, in one row change.
 _FOLD_S = 0.05
 _POLL_S = 5.0
+# (items of the stage up to, bytes of a chunk's result that may travel inline)
+_SLICE_INLINE_MAX_BYTES = ((64, INLINE_MAX_BYTES), (10_000, 4096), (math.inf, 1024))
 
 
 class SecretSource(Protocol):
@@ -222,7 +224,7 @@ class RunDriver:
                 await self._tools.store.commit(step.change)
                 return
             except (StorageFull, Unavailable) as error:
-                log.error("run state cannot be written", run=self.uid, error=error.message)
+                log.warning("run state cannot be written", run=self.uid, error=error.message)
                 await self._tools.clock.sleep(_POLL_S)
 
     def _announce(self) -> None:
@@ -236,7 +238,11 @@ class RunDriver:
     async def _spill_large(self, stages: list[StageRecord]) -> None:
         for record in stages:
             value = record.result
-            if value is not None and value.kind == "parts" and _inline_bytes(value) > INLINE_MAX_BYTES:
+            if (
+                value is not None
+                and value.kind == "parts"
+                and _inline_bytes(value) > INLINE_MAX_BYTES
+            ):
                 spilled = await self._tools.values.spill(self.uid, f"{record.name}.parts", value)
                 if self._machine.run.result is value:
                     self._machine.run.result = spilled
@@ -309,7 +315,9 @@ class RunDriver:
             raise FlowdaptError("this engine has no secrets", fix="run the workflow on a daemon")
         return dict(await self._tools.secrets.get_many(spec.secrets))
 
-    def _emit(self, task: Task, scope: trio.CancelScope, limit_s: float | None, event: TaskEvent) -> None:
+    def _emit(
+        self, task: Task, scope: trio.CancelScope, limit_s: float | None, event: TaskEvent
+    ) -> None:
         if isinstance(event, LogLine):
             self._tools.logs.append(self.uid, task.stage, task.attempt, [event])
             self._tools.broker.publish(Message(LOG_LINES, self.uid))
@@ -347,10 +355,16 @@ class RunDriver:
 
     async def _input_lengths(self) -> dict[str, int]:
         names = set(self._specs)
-        keys = {stage.map_on for stage in self._spec.stages if stage.map_on and stage.map_on not in names}
+        keys = {
+            stage.map_on
+            for stage in self._spec.stages
+            if stage.map_on and stage.map_on not in names
+        }
         if not keys:
             return {}
-        text = await self._tools.values.json_text(self._loaded.run.input, limit_bytes=64 * 1024 * 1024)
+        text = await self._tools.values.json_text(
+            self._loaded.run.input, limit_bytes=64 * 1024 * 1024
+        )
         values = msgspec.json.decode(text or b"{}", type=dict[str, object])
         return {key: len(value) for key in keys if isinstance(value := values.get(key), list)}
 
@@ -371,9 +385,13 @@ class RunDriver:
             causation_depth=run.causation_depth,
         )
 
-    def _call(self, task: Task, spec: StageSpec, secrets: dict[str, str], gpu_devices: str) -> TaskCall:
+    def _call(
+        self, task: Task, spec: StageSpec, secrets: dict[str, str], gpu_devices: str
+    ) -> TaskCall:
         stages = self._machine.stages
-        args = tuple(value for name in spec.depends_on if (value := stages[name].result) is not None)
+        args = tuple(
+            value for name in spec.depends_on if (value := stages[name].result) is not None
+        )
         mapped = spec.type is StageType.PARAMETERIZED
         return TaskCall(
             run=self._info,
@@ -408,7 +426,7 @@ class RunDriver:
     def _inline_max_bytes(self, stage: str) -> int:
         """Bound what many small results of one stage hold in the daemon's memory."""
         total = self._machine.maps[stage].total
-        return INLINE_MAX_BYTES if total <= 64 else 4096 if total <= 10_000 else 1024
+        return next(size for items, size in _SLICE_INLINE_MAX_BYTES if total <= items)
 
 
 def _inline_bytes(value: ValueRef) -> int:

@@ -1,0 +1,105 @@
+"""Decide what a retried run takes over from its parent: finished stages, finished chunks, due items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from flowdapt.domain.errors import InvalidInput
+from flowdapt.domain.run import (
+    ItemRecord,
+    RetryRequest,
+    StageRecord,
+    StageState,
+    StageType,
+    TaskRecord,
+)
+from flowdapt.domain.workflow import WorkflowSpec
+from flowdapt.ports.store import LoadedRun
+from flowdapt.ports.values import ValueStore
+
+__all__ = ["Heritage", "inherit"]
+
+
+@dataclass(slots=True)
+class Heritage:
+    """The first records of a run that retries another."""
+
+    stages: list[StageRecord]
+    tasks: list[TaskRecord] = field(default_factory=list)
+    items: list[ItemRecord] = field(default_factory=list)
+
+
+async def inherit(
+    uid: str, parent: LoadedRun, spec: WorkflowSpec, request: RetryRequest, values: ValueStore
+) -> Heritage:
+    """Return the records of the new run; files of the parent get a hold of their own."""
+    again = _stages_to_run(parent, spec, request)
+    heritage = Heritage([])
+    for record in parent.stages:
+        fresh = StageRecord(record.name, record.position, record.type)
+        if record.name not in again:
+            fresh = replace(record, inherited=True)
+            if record.result is not None:
+                fresh.result = (await values.adopt(uid, [record.result]))[0]
+        elif record.type is StageType.PARAMETERIZED and request.start_from in (None, "failed"):
+            await _keep_chunks(uid, parent, record.name, request, heritage, values)
+        heritage.stages.append(fresh)
+    return heritage
+
+
+def _stages_to_run(parent: LoadedRun, spec: WorkflowSpec, request: RetryRequest) -> set[str]:
+    start = request.start_from or ("start" if request.input is not None else "failed")
+    names = {stage.name for stage in spec.stages}
+    if start == "start":
+        return names
+    if start == "failed":
+        again = {
+            record.name
+            for record in parent.stages
+            if record.state is not StageState.FINISHED or record.items_failed
+        }
+    elif start in names:
+        again = {start} | {r.name for r in parent.stages if r.state is not StageState.FINISHED}
+    else:
+        raise InvalidInput(
+            f"there is no stage {start!r} to start from",
+            code="run.unknown_stage",
+            fix="use failed, start, or one of: " + ", ".join(sorted(names)),
+        )
+    return _with_dependants(again, spec)
+
+
+def _with_dependants(names: set[str], spec: WorkflowSpec) -> set[str]:
+    grown = True
+    while grown:
+        more = {
+            stage.name
+            for stage in spec.stages
+            if stage.name not in names and names.intersection(stage.depends_on)
+        }
+        grown = bool(more)
+        names = names | more
+    return names
+
+
+async def _keep_chunks(
+    uid: str,
+    parent: LoadedRun,
+    stage: str,
+    request: RetryRequest,
+    heritage: Heritage,
+    values: ValueStore,
+) -> None:
+    """Take over the finished items of a stage that did not finish: only the others run again."""
+    if request.input is not None:
+        return
+    chunks = [
+        t
+        for t in parent.tasks
+        if t.stage == stage and t.state == "finished" and t.value is not None
+    ]
+    held = await values.adopt(uid, [chunk.value for chunk in chunks if chunk.value is not None])
+    heritage.tasks += [replace(c, value=value) for c, value in zip(chunks, held, strict=True)]
+    for item in parent.items:
+        if item.stage == stage and item.state != "finished":
+            heritage.items.append(ItemRecord(stage, item.index, "retrying", 0))
