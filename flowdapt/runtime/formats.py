@@ -106,7 +106,8 @@ class ArrayFormat(Format):
     def write(self, value: Any, file: IO[bytes]) -> None:
         numpy = _numpy()
         try:
-            numpy.save(file, value, allow_pickle=False)
+            # Given a real file, numpy writes past Python and loses the reason when the disk is full.
+            numpy.save(_Sink(file), value, allow_pickle=False)
         except ValueError as error:
             raise InvalidInput(f"this value has no npy form: {error}", fix=_FORMAT_FIX) from error
 
@@ -130,6 +131,11 @@ class ArrayFormat(Format):
             "dtype": str(array.dtype),
             "head": [_shown(cell) for cell in head],
         }
+
+
+class _Sink:
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write = file.write
 
 
 class JsonFormat(Format):
