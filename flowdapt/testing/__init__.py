@@ -1,0 +1,27 @@
+"""What tests of flowdapt and of its plugins share: contracts to pass, fakes that keep the ports' promises.
+
+Names load on first use, so that a plugin's test of its executor does not import the SQL store.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "ExecutorContract": "flowdapt.testing.executor_contract",
+    "FakeClock": "flowdapt.testing.fakes",
+    "FakeExecutor": "flowdapt.testing.fakes",
+    "MemoryLogs": "flowdapt.testing.fakes",
+    "MemoryValues": "flowdapt.testing.fakes",
+    "StoreContract": "flowdapt.testing.store_contract",
+    "json_value": "flowdapt.testing.fakes",
+}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
