@@ -1,0 +1,136 @@
+"""Every stable code that the source gives to an error or an explanation, with the words beside it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from flowdapt.domain import errors
+from tests.house.source import modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+def error_classes() -> list[type[errors.FlowdaptError]]:
+    """Return the classes of the one tree."""
+    named = (getattr(errors, name) for name in errors.__all__)
+    return [
+        value
+        for value in named
+        if isinstance(value, type) and issubclass(value, errors.FlowdaptError)
+    ]
+
+
+_CODE = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
+# What explains a state is no error, and is listed apart.
+EXPLAINS = "Reason"
+# What may stand before the dot. A new family is a decision: it is seen by scripts for ever.
+FAMILIES = {error.code.partition(".")[0] for error in error_classes()} | {
+    "config", "cursor", "document", "field", "http", "request", "secret", "settings", "stage",
+    "trigger", "workflow",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, order=True)
+class Code:
+    """One use of a code: the words with … for what differs, and the way out if there is one."""
+
+    code: str
+    message: str
+    fix: str
+    explains: bool
+
+
+def exact_codes() -> list[Code]:
+    """Return one Code for each code, the wordiest of its uses."""
+    best: dict[str, Code] = {}
+    for found in sorted(_uses(), key=lambda use: (len(use.message), use.message, use.fix)):
+        best[found.code] = found
+    return sorted(best.values())
+
+
+def _uses() -> Iterator[Code]:
+    for module in modules():
+        for scope in _scopes(module.tree):
+            texts = _texts(scope)
+            for node in ast.walk(scope):
+                if isinstance(node, ast.Call) and (code := _code_of(node)):
+                    # The nearest assignment above the call is the one that it uses.
+                    known = {name: words for line, name, words in texts if line < node.lineno}
+                    explains = _callee(node) == EXPLAINS
+                    yield Code(
+                        code, _message(node, code, known), _named(node, "fix", known), explains
+                    )
+
+
+def _scopes(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield the module and each function: where a name's words are to be looked for."""
+    yield tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def _texts(scope: ast.AST) -> list[tuple[int, str, str]]:
+    """Return line, name and words of a function's own texts: `text = f"…"`."""
+    if isinstance(scope, ast.Module):
+        return []
+    return sorted(
+        (node.lineno, ast.unparse(node.targets[0]), _words(node.value))
+        for node in ast.walk(scope)
+        if isinstance(node, ast.Assign)
+    )
+
+
+def _code_of(call: ast.Call) -> str | None:
+    """Return the code among the arguments: named `code`, or the first of them."""
+    named = [keyword.value for keyword in call.keywords if keyword.arg == "code"]
+    first = [] if _callee(call) == "ForeignKey" else call.args[:1]
+    for value in (*named, *first):
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            text = value.value
+            known = bool(named) or text.partition(".")[0] in FAMILIES
+            return text if known and _CODE.fullmatch(text) else None
+    return None
+
+
+def _callee(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def _message(call: ast.Call, code: str, known: Mapping[str, str]) -> str:
+    named = _named(call, "message", known)
+    if named:
+        return named
+    texts = [_words(value, known) for value in call.args]
+    return next((text for text in texts if text and text != code), "")
+
+
+def _named(call: ast.Call, name: str, known: Mapping[str, str]) -> str:
+    return next((_words(k.value, known) for k in call.keywords if k.arg == name), "")
+
+
+def _words(node: ast.expr, known: Mapping[str, str] = MappingProxyType({})) -> str:
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return re.sub("…[…]+", "…", "".join(_words(part) or "…" for part in node.values))
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _words(node.left, known) + _words(node.right, known)
+    return known.get(node.id, "") if isinstance(node, ast.Name) else ""
+
+
+def ways_out() -> list[tuple[str, str]]:
+    """Return place and words of every `fix=` in the source, … for what differs."""
+    return [
+        (f"{module.name}:{keyword.value.lineno}", words)
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "fix" and (words := _words(keyword.value))
+    ]
