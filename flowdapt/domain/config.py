@@ -19,6 +19,8 @@ __all__ = [
     "ConfigSpec",
     "Everything",
     "Selector",
+    "carries",
+    "chosen",
     "merge",
     "merged_in_depth",
 ]
@@ -52,10 +54,7 @@ class ByAnnotation(_Spec):
     )
 
     def selects(self, workflow: str, annotations: Mapping[str, Any]) -> bool:
-        return all(
-            key in annotations and same_json(annotations[key], value)
-            for key, value in self.value.items()
-        )
+        return carries(annotations, self.value)
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -87,18 +86,21 @@ class ConfigSpec(_Spec):
     )
 
 
+def chosen(
+    workflow: str, annotations: Mapping[str, Any], configs: Iterable[tuple[str, ConfigSpec]]
+) -> list[tuple[str, ConfigSpec]]:
+    """Return the (name, config) pairs that select a workflow, the strongest last."""
+    matching = [pair for pair in configs if pair[1].selector.selects(workflow, annotations)]
+    return sorted(matching, key=lambda pair: (pair[1].selector.rank, pair[0]))
+
+
 def merge(
     workflow: str, annotations: Mapping[str, Any], configs: Iterable[tuple[str, ConfigSpec]]
 ) -> dict[str, Any]:
-    """Return the values that a workflow gets from all (name, config) pairs, the strongest last."""
-    chosen = [
-        (spec.selector.rank, name, spec.data)
-        for name, spec in configs
-        if spec.selector.selects(workflow, annotations)
-    ]
+    """Return the values that a workflow gets from all configs."""
     values: dict[str, Any] = {}
-    for _, _, data in sorted(chosen, key=lambda choice: choice[:2]):
-        values = merged_in_depth(values, data)
+    for _, spec in chosen(workflow, annotations, configs):
+        values = merged_in_depth(values, spec.data)
     return values
 
 
@@ -108,9 +110,15 @@ def merged_in_depth(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[st
     for key, value in over.items():
         old = merged.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            value = merged_in_depth(old, value)
-        merged[key] = value
+            merged[key] = merged_in_depth(old, value)
+        else:
+            merged[key] = value
     return merged
+
+
+def carries(annotations: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Say whether all of these annotations are there with these values."""
+    return all(key in annotations and same_json(annotations[key], wanted[key]) for key in wanted)
 
 
 def same_json(left: Any, right: Any) -> bool:

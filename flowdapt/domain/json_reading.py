@@ -8,100 +8,147 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from flowdapt.domain.positions import MAX_DEPTH, MAX_DIGITS, Place, TextProblem, mark_of_offset
+from flowdapt.domain.positions import (
+    MAX_DEPTH,
+    MAX_DIGITS,
+    Lines,
+    Mark,
+    Place,
+    TextProblem,
+    unstorable_texts,
+)
 
 __all__ = ["places_in_json", "read_json"]
 
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-_TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+)', re.DOTALL)
-_START = (1, 1)
+# The closing quote is optional and the repeat possessive: an open string costs one pass, not n.
+_STRING = r'"(?:[^"\\]|\\.)*+"?'
+_BRACKETS = re.compile(_STRING + r"|[\[\]{}]", re.DOTALL)
+_TOKENS = re.compile(_STRING + r'|[\[\]{}]|[^\s\[\]{}:,"]+', re.DOTALL)
 
 
-class _Bad(Exception):
+class _Refused(Exception):
     """Carries out of the decoder's hooks what is wrong, and the text to look for."""
+
+    def __init__(self, code: str, message: str, needle: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.needle = needle
 
 
 def read_json(text: str) -> Any:
     """Return the value; raise TextProblem."""
     _refuse_depth(text)
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_mapping,
-            parse_constant=_no_constant,
-            parse_int=_integer,
-            parse_float=_number,
-        )
+        value = _decoded(text)
     except json.JSONDecodeError as error:
-        raise TextProblem("document.syntax", f"not JSON: {error.msg}", (error.lineno, error.colno)) from None
-    except _Bad as error:
-        code, message, needle = error.args
-        raise TextProblem(code, message, mark_of_offset(text, max(text.find(needle), 0))) from None
+        place = (error.lineno, error.colno)
+        raise TextProblem("document.syntax", f"this is not JSON: {error.msg}", place) from None
+    except _Refused as error:
+        place = Lines(text).mark(max(text.rfind(error.needle), 0))
+        raise TextProblem(error.code, error.message, place) from None
+    _refuse_escapes(text, value)
     return value
+
+
+def _decoded(text: str) -> Any:
+    return json.loads(
+        text,
+        object_pairs_hook=_mapping,
+        parse_constant=_no_constant,
+        parse_int=_integer,
+        parse_float=_number,
+    )
 
 
 def _refuse_depth(text: str) -> None:
     """Look at brackets outside strings, so that the decoder never recurses deeper than the limit."""
     depth = 0
     for match in _BRACKETS.finditer(text):
-        letter = match[0]
-        if letter in "[{":
+        if match[0] in ("[", "{"):
             depth += 1
-            if depth > MAX_DEPTH:
-                raise TextProblem(
-                    "document.too_deep",
-                    f"nested deeper than {MAX_DEPTH} levels",
-                    mark_of_offset(text, match.start()),
-                )
-        elif letter in "]}":
+        elif match[0] in ("]", "}"):
             depth -= 1
+        if depth > MAX_DEPTH:
+            message = f"nested deeper than {MAX_DEPTH} levels"
+            raise TextProblem("document.too_deep", message, Lines(text).mark(match.start()))
+
+
+def _refuse_escapes(text: str, value: Any) -> None:
+    """Escapes are the one way for a NUL or a lone surrogate to get past the look at the text."""
+    if "\\u" in text:
+        for loc in unstorable_texts(value):
+            raise TextProblem(
+                "document.bad_character",
+                "a text holds a NUL or half a surrogate pair, which cannot be stored",
+                places_in_json(text).find(loc),
+                fix="remove the escape",
+            )
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Bad("document.duplicate_key", f"the key {twice[:100]!r} is there twice", json.dumps(twice))
+        key = _first_repeated(key for key, _ in pairs)
+        message = f"the key {key[:100]!r} is there twice"
+        raise _Refused("document.duplicate_key", message, json.dumps(key, ensure_ascii=False))
     return mapping
 
 
+def _first_repeated(keys: Iterator[str]) -> str:
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise AssertionError("no key is repeated")
+
+
 def _no_constant(name: str) -> NoReturn:
-    raise _Bad("document.not_finite", f"{name} is not a number that can be stored", name)
+    raise _Refused("document.not_finite", f"{name} is not a number that JSON knows", name)
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise _Bad("document.number_too_long", f"a number has more than {MAX_DIGITS} digits", digits)
-    return int(digits)
+    return int(_short(digits))
 
 
 def _number(digits: str) -> float:
-    if len(digits) > MAX_DIGITS:
-        raise _Bad("document.number_too_long", f"a number has more than {MAX_DIGITS} digits", digits)
-    value = float(digits)
+    value = float(_short(digits))
     if math.isinf(value):
-        raise _Bad("document.not_finite", f"{digits[:40]} is larger than any number that can be stored", digits)
+        message = f"{digits[:40]} is larger than any number that can be stored"
+        raise _Refused("document.not_finite", message, digits)
     return value
 
 
+def _short(digits: str) -> str:
+    if len(digits) > MAX_DIGITS:
+        message = f"a number has more than {MAX_DIGITS} digits"
+        raise _Refused("document.number_too_long", message, digits)
+    return digits
+
+
 def places_in_json(text: str) -> Place:
-    """Return where everything stands in a text that `read_json` accepted."""
-    root = Place(_START)
-    # (place of the container, key waiting for its value | next index)
-    stack: list[tuple[Place, str | int | None]] = []
-    for match in _TOKEN.finditer(text):
-        token, mark = match[1], mark_of_offset(text, match.start(1))
-        if token in ",:":
-            continue
-        if token in "]}":
-            stack.pop()
-            continue
-        if stack and stack[-1][1] is None:
-            key = json.loads(token)
-            stack[-1][0].keys[key] = mark
-            stack[-1] = (stack[-1][0], key)
-            continue
-        place = root = Place(mark) if not stack else _placed(stack, mark, root)
+    """Return where everything stands in a text that `read_json` can decode."""
+    lines = Lines(text)
+    tokens = ((match[0], lines.mark(match.start())) for match in _TOKENS.finditer(text))
+    return _place(*next(tokens), tokens)
+
+
+def _place(first: str, mark: Mark, tokens: Iterator[tuple[str, Mark]]) -> Place:
+    place = Place(mark)
+    if first == "{":
+        for name, key_mark in tokens:
+            if name == "}":
+                break
+            key = json.loads(name)
+            place.keys[key] = key_mark
+            place.children[key] = _place(*next(tokens), tokens)
+    elif first == "[":
+        for index, (item, item_mark) in enumerate(tokens):
+            if item == "]":
+                break
+            place.children[index] = _place(item, item_mark, tokens)
+    return place

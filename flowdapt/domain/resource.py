@@ -11,11 +11,33 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flowdapt.domain.names import Name
 
-__all__ = ["KINDS", "Applied", "Kind", "Metadata", "Resource", "canonical", "digest_of"]
+__all__ = [
+    "KINDS",
+    "Applied",
+    "Kind",
+    "Metadata",
+    "Resource",
+    "canonical",
+    "digest_of",
+    "kind_named",
+]
 
 Kind = Literal["workflow", "config", "trigger_rule"]
 # plural -> kind, as the REST paths and `get KIND` spell them
 KINDS: dict[str, Kind] = {"workflows": "workflow", "configs": "config", "triggers": "trigger_rule"}
+
+
+_WRITTEN_KINDS: dict[str, Kind] = {
+    **{kind.replace("_", ""): kind for kind in KINDS.values()},
+    **KINDS,
+    "trigger": "trigger_rule",
+    "triggerrules": "trigger_rule",
+}
+
+
+def kind_named(word: str) -> Kind | None:
+    """Return the kind that a word means: singular or plural, in any case, with `-`, `_` or neither."""
+    return _WRITTEN_KINDS.get(word.lower().replace("_", "").replace("-", ""))
 
 
 class Metadata(BaseModel):
@@ -23,12 +45,20 @@ class Metadata(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Name
-    annotations: dict[str, Any] = Field(default_factory=dict)
-    uid: str | None = None
-    revision: int | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    name: Name = Field(description="Unique among the documents of the kind.")
+    annotations: dict[str, Any] = Field(
+        default_factory=dict, description="Free keys; configs and `-l` select by them."
+    )
+    uid: str | None = Field(default=None, description="The server's; a precondition when sent.")
+    revision: int | None = Field(
+        default=None, description="The server's; a precondition when sent."
+    )
+    created_at: datetime | None = Field(
+        default=None, description="The server's; a precondition when sent."
+    )
+    updated_at: datetime | None = Field(
+        default=None, description="The server's; a precondition when sent."
+    )
 
 
 class Resource(BaseModel):
@@ -56,7 +86,9 @@ class Applied(BaseModel):
 
 def canonical(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces, NaN refused (ValueError)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+    )
 
 
 def digest_of(text: str) -> str:

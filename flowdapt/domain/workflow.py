@@ -28,12 +28,20 @@ class RetryPolicy(_Spec):
     `retry_on` and `no_retry_on` hold dotted class names; a base class matches its subclasses.
     """
 
-    max_attempts: int = Field(default=1, ge=1, le=1000)
-    initial: DurationS = 1.0
-    factor: float = Field(default=2.0, ge=1.0, le=100.0)
-    max: DurationS = 100.0
-    retry_on: tuple[str, ...] = ()
-    no_retry_on: tuple[str, ...] = ()
+    max_attempts: int = Field(
+        default=1, ge=1, le=1000, description="Tries in all, the first included."
+    )
+    initial: DurationS = Field(default=1.0, description="The longest wait before the second try.")
+    factor: float = Field(
+        default=2.0, ge=1.0, le=100.0, description="What each wait is multiplied by."
+    )
+    max: DurationS = Field(default=100.0, description="No wait is longer.")
+    retry_on: tuple[str, ...] = Field(
+        default=(), description="Dotted exception classes that are tried again; none: all are."
+    )
+    no_retry_on: tuple[str, ...] = Field(
+        default=(), description="Dotted exception classes that fail at once."
+    )
 
 
 class Resources(BaseModel):
@@ -41,9 +49,11 @@ class Resources(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    cpus: float = Field(default=1.0, ge=0)
-    gpus: float = Field(default=0.0, ge=0)
-    memory: SizeBytes = 0
+    cpus: float = Field(default=1.0, ge=0, description="Processor cores.")
+    gpus: float = Field(
+        default=0.0, ge=0, description="Graphics cards; a share such as 0.5 is fine."
+    )
+    memory: SizeBytes = Field(default=0, description="Memory; 0 reserves none.")
 
     @property
     def custom(self) -> Mapping[str, float]:
@@ -60,8 +70,14 @@ class Resources(BaseModel):
 class Concurrency(_Spec):
     """How many runs of one workflow may be open at once, and what happens to one more."""
 
-    max_runs: int = Field(ge=1)
-    when_full: Literal["queue", "skip", "replace"] = "queue"
+    max_runs: int = Field(ge=1, description="Open runs at once.")
+    when_full: Literal["queue", "skip", "replace"] = Field(
+        default="queue",
+        description="One more run waits, is not started, or takes the place of the open ones.",
+    )
+
+
+_OPTIONS = frozenset({"map_on", "allow_partial_failure"})
 
 
 def _as_tuple(value: Any) -> Any:
@@ -71,21 +87,43 @@ def _as_tuple(value: Any) -> Any:
 class StageSpec(_Spec):
     """A node of a workflow: a Python function, its dependencies and its options."""
 
-    name: Name
-    target: Annotated[str, AfterValidator(check_target)]
-    type: StageType = StageType.SIMPLE
-    depends_on: tuple[str, ...] = ()
-    map_on: str | None = None
-    allow_partial_failure: bool = False
-    resources: Resources = Resources()
-    priority: int = Field(default=0, ge=-1_000_000, le=1_000_000)
-    description: str = ""
-    retry: RetryPolicy = RetryPolicy()
-    timeout: DurationS | None = None
-    on_lost: Literal["retry", "fail"] = "retry"
-    checkpoint: Literal["auto", "always", "never"] = "auto"
-    isolate: bool = False
-    secrets: tuple[str, ...] = ()
+    name: Name = Field(description="Unique in the workflow.")
+    target: Annotated[str, AfterValidator(check_target)] = Field(
+        description="The function: `package.module.function` or `package.module:function`."
+    )
+    type: StageType = Field(
+        default=StageType.SIMPLE,
+        description="`parameterized` runs once per item of what it maps over.",
+    )
+    depends_on: tuple[str, ...] = Field(
+        default=(), description="Stages whose results are the arguments, in this order."
+    )
+    map_on: str | None = Field(
+        default=None,
+        description="What a parameterized stage maps over: an input key or a dependency; "
+        "default: the first dependency.",
+    )
+    allow_partial_failure: bool = Field(
+        default=False, description="Failing items leave empty places instead of failing the stage."
+    )
+    resources: Resources = Field(default=Resources(), description="What one task needs.")
+    priority: int = Field(
+        default=0, ge=-1_000_000, le=1_000_000, description="Higher goes first among ready stages."
+    )
+    description: str = Field(default="", description="Words for people.")
+    retry: RetryPolicy = Field(default=RetryPolicy(), description="How failures are tried again.")
+    timeout: DurationS | None = Field(default=None, description="Limit of each attempt.")
+    on_lost: Literal["retry", "fail"] = Field(
+        default="retry", description="What happens when the worker dies under the stage."
+    )
+    checkpoint: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Whether results are stored, so that a restart need not redo them.",
+    )
+    isolate: bool = Field(default=False, description="Whether the stage gets a fresh process.")
+    secrets: tuple[str, ...] = Field(
+        default=(), description="Names of secrets that reach this stage, and this one only."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -96,12 +134,13 @@ class StageSpec(_Spec):
         value = dict(value)
         options = value.pop("options", None)
         if isinstance(options, dict):
-            for key, option in options.items():
-                if key not in ("map_on", "allow_partial_failure"):
-                    raise ValueError(f"unknown option {key!r}; options are map_on, allow_partial_failure")
-                if key in value and value[key] != option:
+            strange = {key: options[key] for key in options if key not in _OPTIONS}
+            # What is left under `options` is refused like any other unknown field.
+            value |= {"options": strange} if strange else {}
+            for key in options.keys() & _OPTIONS:
+                if key in value and value[key] != options[key]:
                     raise ValueError(f"{key} is given twice, with different values")
-                value[key] = option
+                value[key] = options[key]
         elif options is not None:
             raise ValueError("options is a mapping")
         value["depends_on"] = _as_tuple(value.get("depends_on") or ())
@@ -113,13 +152,24 @@ class StageSpec(_Spec):
 class WorkflowSpec(_Spec):
     """A named DAG of stages, with what holds for the whole run."""
 
-    stages: tuple[StageSpec, ...] = Field(min_length=1, max_length=5000)
-    input_schema: dict[str, Any] | None = None
-    result: str | None = None
-    timeout: DurationS | None = None
-    concurrency: Concurrency | None = None
-    priority: int = Field(default=0, ge=-1_000_000, le=1_000_000)
-    description: str = ""
+    stages: tuple[StageSpec, ...] = Field(
+        min_length=1, max_length=5000, description="The stages, in any order."
+    )
+    input_schema: dict[str, Any] | None = Field(
+        default=None, description="JSON Schema (2020-12) of the input, checked at submission."
+    )
+    result: str | None = Field(
+        default=None,
+        description="The stage whose result is the run's; default: the leaf, or a mapping of the leaves.",
+    )
+    timeout: DurationS | None = Field(default=None, description="Limit of the whole run.")
+    concurrency: Concurrency | None = Field(
+        default=None, description="How many runs may be open at once; default: any number."
+    )
+    priority: int = Field(
+        default=0, ge=-1_000_000, le=1_000_000, description="Higher goes first among queued runs."
+    )
+    description: str = Field(default="", description="Words for people.")
 
     def stage(self, name: str) -> StageSpec:
         """Return the stage of that name; raise KeyError."""
