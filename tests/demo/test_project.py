@@ -14,7 +14,14 @@ from flowdapt import demo
 from flowdapt.demo import forecasting, weather
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"sklearn", "pandas", "numpy", "pyarrow", "flowdapt.demo.weather", "flowdapt.demo.forecasting"}
+HEAVY = {
+    "sklearn",
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "flowdapt.demo.weather",
+    "flowdapt.demo.forecasting",
+}
 
 
 def parsed_documents() -> list[dict]:
