@@ -1,0 +1,60 @@
+"""Decide what is forgotten: terminal runs, whole, and what nobody refers to any more."""
+
+from __future__ import annotations
+
+from flowdapt.domain.errors import RunNotTerminal
+from flowdapt.domain.run import RunState
+from flowdapt.stores import statements as sql
+from flowdapt.stores.lanes import Tx
+from flowdapt.stores.reading import no_run
+from flowdapt.stores.texts import Texts
+
+__all__ = ["delete_expired", "delete_run", "not_terminal"]
+
+_UNUSED_US = 24 * 3600 * 1_000_000
+
+
+def not_terminal(uid: str, state: str) -> RunNotTerminal:
+    return RunNotTerminal(f"run {uid} is {state}", fix=f"flowdapt cancel {uid}")
+
+
+def delete_run(tx: Tx, uid: str) -> None:
+    """Delete a terminal run with all that belongs to it."""
+    row = tx.one(sql.GET_RUN, (uid,))
+    if row is None:
+        raise no_run(uid)
+    if not RunState(row[sql.STATE]).terminal:
+        raise not_terminal(uid, row[sql.STATE])
+    tx.run(sql.DELETE_RUN, (row[0],))
+
+
+def delete_expired(tx: Tx, texts: Texts, before: int, keep: int, limit: int) -> list[str]:
+    """Delete a batch of old runs; see `Store.delete_expired`."""
+    edges: dict[str, int] = {}
+    doomed: list[tuple[int, str]] = []
+    for run_id, uid, workflow in tx.stream(sql.EXPIRED, (before,)):
+        if workflow not in edges:
+            edges[workflow] = _oldest_kept(tx, workflow, keep)
+        if run_id < edges[workflow]:
+            doomed.append((run_id, uid))
+        if len(doomed) >= limit:
+            break
+    for run_id, _ in doomed:
+        tx.run(sql.DELETE_RUN, (run_id,))
+    tx.run(sql.DELETE_OLD_EVENTS, (before, limit * 10))
+    if doomed and len(doomed) < limit:
+        _sweep_documents(tx, texts)
+    return [uid for _, uid in doomed]
+
+
+def _oldest_kept(tx: Tx, workflow: str, keep: int) -> int:
+    """Return the lowest number that stays: everything when there are not more."""
+    if keep <= 0:
+        return 2**62
+    row = tx.one(sql.NEWEST, (workflow, keep - 1))
+    return int(row[0]) if row else 0
+
+
+def _sweep_documents(tx: Tx, texts: Texts) -> None:
+    if tx.run(sql.SWEEP_DOCUMENTS, (tx.now() - _UNUSED_US,)) > 0:
+        tx.after.append(texts.forget)

@@ -1,0 +1,349 @@
+"""Decide how work reaches the database: one writer thread that groups commits, a few reader threads.
+
+What waits when a commit begins shares it. Waiters are woken a batch at a time with one call into
+the loop. A write that waits can be taken back; one that was taken completes. What the database's
+errors mean is the link's business.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+import outcome
+import trio
+
+from flowdapt.domain.errors import FlowdaptError, Unavailable
+from flowdapt.stores.dialects import Sql
+
+__all__ = ["Link", "ReaderLane", "Tx", "Verdict", "WriterLane"]
+
+T = TypeVar("T")
+Row = Sequence[Any]
+
+GROUP_MAX = 256
+ATTEMPTS = 6
+
+
+class Tx(ABC):
+    """One transaction on one connection. Statements are positional.
+
+    `dirty` says whether the present member of the group has written; `after` is called once the
+    transaction is committed.
+    """
+
+    name: str
+    dirty: bool
+    after: list[Callable[[], None]]
+
+    @abstractmethod
+    def one(self, sql: Sql, params: Row = ()) -> Row | None: ...
+
+    @abstractmethod
+    def all(self, sql: Sql, params: Row = ()) -> list[Row]: ...
+
+    @abstractmethod
+    def stream(self, sql: Sql, params: Row = ()) -> Iterator[Row]:
+        """Yield rows as they are found; nothing may be written meanwhile."""
+
+    @abstractmethod
+    def run(self, sql: Sql, params: Row = ()) -> int:
+        """Write; return how many rows were touched."""
+
+    @abstractmethod
+    def add(self, sql: Sql, params: Row) -> int:
+        """Insert one row; return the number that the database gave it."""
+
+    @abstractmethod
+    def many(self, sql: Sql, rows: Sequence[Row]) -> None:
+        """Write many rows with one statement."""
+
+    @abstractmethod
+    def select(self, text: str, params: Row = ()) -> list[Row]:
+        """Run a statement made for this call."""
+
+    @abstractmethod
+    def execute(self, text: str, params: Row = ()) -> int: ...
+
+    @abstractmethod
+    def now(self) -> int:
+        """Return the store's time in microseconds: the clock's, or the database server's."""
+
+    @abstractmethod
+    def lock(self, what: str) -> None:
+        """Keep other daemons from doing the same until the end of the transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do after a failure: try the group again, or fail; all of it or whoever is guilty."""
+
+    error: Exception
+    retry: bool = False
+    shared: bool = False
+    committed: bool = False
+
+
+class Link(ABC):
+    """One connection that heals itself. Used by one thread at a time."""
+
+    @abstractmethod
+    def begin(self, *, durable: bool) -> Tx: ...
+
+    @abstractmethod
+    def begin_read(self) -> Tx: ...
+
+    @abstractmethod
+    def commit(self) -> None: ...
+
+    @abstractmethod
+    def judge(self, error: Exception, attempt: int) -> Verdict:
+        """Roll back, repair what can be repaired, and say what to do. Never raises."""
+
+    @abstractmethod
+    def tend(self, *, idle: bool) -> None:
+        """Do what can wait until nobody does, and what cannot wait any longer. Never raises."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class _Request(Generic[T]):
+    """One piece of work and who waits for it."""
+
+    __slots__ = ("abandoned", "durable", "result", "task", "ticket", "work")
+
+    def __init__(self, work: Callable[[Tx], T], *, durable: bool) -> None:
+        self.work = work
+        self.durable = durable
+        self.task = trio.lowlevel.current_task()
+        self.ticket = [True]
+        self.abandoned = False
+        self.result: outcome.Value[T] | outcome.Error | None = None
+
+    def take(self) -> bool:
+        """Take the one ticket: the thread does it to begin, a cancelled waiter to withdraw."""
+        try:
+            return self.ticket.pop()
+        except IndexError:
+            return False
+
+    def answer(self, value: T) -> None:
+        self.result = outcome.Value(value)
+
+    def fail(self, error: Exception) -> None:
+        self.result = outcome.Error(error)
+
+
+def _wake(requests: Sequence[_Request[Any]]) -> None:
+    for request in requests:
+        if not request.abandoned:
+            trio.lowlevel.reschedule(request.task, request.result)
+
+
+class _Lane:
+    """A queue of requests and the loop that waits for their answers."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[_Request[Any] | None] = SimpleQueue()
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    async def _ask(self, request: _Request[T], *, may_abandon: bool) -> T:
+        if self._token is None:
+            raise Unavailable("the store is closed")
+        self._queue.put(request)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            if not request.take() and not may_abandon:
+                return trio.lowlevel.Abort.FAILED
+            request.abandoned = True
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        answer: T = await trio.lowlevel.wait_task_rescheduled(abort)
+        return answer
+
+
+class WriterLane(_Lane):
+    """The one thread that writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread: threading.Thread | None = None
+
+    def start(self, link: Link) -> None:
+        """Begin to serve; call it in the loop whose tasks will wait."""
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.Thread(
+            target=self._serve, args=(link,), name="flowdapt-writer", daemon=True
+        )
+        self._thread.start()
+
+    async def write(self, work: Callable[[Tx], T], *, durable: bool) -> T:
+        """Do the work in a transaction and return its answer once that is committed.
+
+        The work may be done several times before it succeeds, so it must have no effect of its own
+        but through `tx`. An error of the domain is raised to this caller alone.
+        """
+        return await self._ask(_Request(work, durable=durable), may_abandon=False)
+
+    async def stop(self) -> None:
+        """Finish what was accepted, then let go of the connection."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._token = None
+            self._queue.put(None)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(thread.join)
+
+    def _serve(self, link: Link) -> None:
+        token = self._token
+        stopping = False
+        while not stopping:
+            batch, stopping = self._gather()
+            if batch:
+                _perform(link, batch)
+                _deliver(token, batch)
+            link.tend(idle=self._queue.empty())
+        link.close()
+
+    def _gather(self) -> tuple[list[_Request[Any]], bool]:
+        """Wait for one request, then take what else is there."""
+        batch: list[_Request[Any]] = []
+        request = self._queue.get()
+        while request is not None:
+            if request.take():
+                batch.append(request)
+            if len(batch) >= GROUP_MAX:
+                break
+            try:
+                request = self._queue.get_nowait()
+            except Empty:
+                break
+        return batch, request is None
+
+
+def _deliver(token: trio.lowlevel.TrioToken | None, batch: Sequence[_Request[Any]]) -> None:
+    assert token is not None
+    try:
+        token.run_sync_soon(_wake, batch)
+    except trio.RunFinishedError:
+        return
+
+
+def _perform(link: Link, batch: Sequence[_Request[Any]]) -> None:
+    """Give every request of the group its answer."""
+    error: Exception = Unavailable("the store gave no answer")
+    for attempt in range(ATTEMPTS):
+        try:
+            _together(link, batch)
+            return
+        except Exception as failure:
+            verdict = link.judge(failure, attempt)
+        if verdict.committed:
+            return
+        error = verdict.error
+        if verdict.retry:
+            continue
+        if verdict.shared or len(batch) == 1:
+            break
+        # One member spoiled it: each has its own transaction now, and the innocent succeed.
+        for request in batch:
+            _perform(link, [request])
+        return
+    for request in batch:
+        request.fail(error)
+
+
+class _Spoiled(Exception):
+    """A member refused after it had written."""
+
+
+def _together(link: Link, batch: Sequence[_Request[Any]]) -> None:
+    tx = link.begin(durable=any(request.durable for request in batch))
+    for request in batch:
+        tx.dirty = False
+        try:
+            request.answer(request.work(tx))
+        except FlowdaptError as refusal:
+            if tx.dirty:
+                raise refusal if len(batch) == 1 else _Spoiled from refusal
+            request.fail(refusal)
+    link.commit()
+    for call in tx.after:
+        call()
+
+
+class ReaderLane(_Lane):
+    """Threads that read, started when there is something to read."""
+
+    def __init__(self, connect: Callable[[], Link], *, threads: int) -> None:
+        super().__init__()
+        self._connect = connect
+        self._wanted = threads
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Return what the work reads, all from one moment. A cancelled read is left behind."""
+        self._staff()
+        return await self._ask(_Request(work, durable=False), may_abandon=True)
+
+    async def stop(self) -> None:
+        threads, self._threads = self._threads, []
+        self._token = None
+        for _ in threads:
+            self._queue.put(None)
+        with trio.CancelScope(shield=True):
+            for thread in threads:
+                await trio.to_thread.run_sync(thread.join)
+
+    def _staff(self) -> None:
+        if self._token is None or len(self._threads) >= self._wanted:
+            return
+        if not self._threads or self._queue.qsize() > 0:
+            thread = threading.Thread(
+                target=self._serve, args=(self._token,), name="flowdapt-reader", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, token: trio.lowlevel.TrioToken) -> None:
+        link: Link | None = None
+        while (request := self._queue.get()) is not None:
+            if request.take():
+                link = self._answer(link, request)
+                _deliver(token, [request])
+        if link is not None:
+            link.close()
+
+    def _answer(self, link: Link | None, request: _Request[Any]) -> Link | None:
+        error: Exception = Unavailable("the store gave no answer")
+        for attempt in range(ATTEMPTS):
+            try:
+                link = link or self._connect()
+                tx = link.begin_read()
+                request.answer(request.work(tx))
+                link.commit()
+                return link
+            except Exception as failure:
+                if link is None:
+                    request.fail(_unopened(failure))
+                    return None
+                verdict = link.judge(failure, attempt)
+            error = verdict.error
+            if not verdict.retry:
+                break
+        request.fail(error)
+        return link
+
+
+def _unopened(failure: Exception) -> Exception:
+    if isinstance(failure, FlowdaptError):
+        return failure
+    return Unavailable(f"the database cannot be opened: {failure}")

@@ -1,0 +1,248 @@
+"""Speak to SQLite: connections and their pragmas, durability, checkpoints, what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from flowdapt.domain.errors import FlowdaptError, InvalidInput, StorageFull, StoreBusy, Unavailable
+from flowdapt.stores.dialects import SQLITE, Sql
+from flowdapt.stores.lanes import Link, Row, Tx, Verdict
+
+__all__ = ["SqliteLink", "connect", "domain_error"]
+
+BUSY_TIMEOUT_S = 5.0
+RESERVE_BYTES = 16 * 1024 * 1024
+# Transactions after which a checkpoint is due: sooner when nobody waits for it.
+CHECKPOINT_WHEN_IDLE = 400
+CHECKPOINT_WHEN_BUSY = 4000
+# SQLite's own limit, in pages of 4 KiB, for commits that are larger than those.
+AUTOCHECKPOINT_PAGES = 4000
+WAL_TRUNCATE_BYTES = 40 * 1024 * 1024
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a database with what every connection of ours has."""
+    mode = "ro" if read_only else "rw"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        cached_statements=256,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute("PRAGMA cache_size=-8192")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class _SqliteTx(Tx):
+    name = SQLITE
+
+    def __init__(self, connection: sqlite3.Connection, now: Callable[[], int]) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._now = now
+        self.dirty = False
+        self.after: list[Callable[[], None]] = []
+
+    def one(self, sql: Sql, params: Row = ()) -> Row | None:
+        row: Row | None = self._execute(sql.text(SQLITE), params).fetchone()
+        return row
+
+    def all(self, sql: Sql, params: Row = ()) -> list[Row]:
+        return self._execute(sql.text(SQLITE), params).fetchall()
+
+    def stream(self, sql: Sql, params: Row = ()) -> Iterator[Row]:
+        cursor = self._execute(sql.text(SQLITE), params)
+        try:
+            yield from cursor
+        finally:
+            cursor.close()
+
+    def run(self, sql: Sql, params: Row = ()) -> int:
+        self.dirty = True
+        return self._execute(sql.text(SQLITE), params).rowcount
+
+    def add(self, sql: Sql, params: Row) -> int:
+        self.dirty = True
+        row = self._execute(sql.text(SQLITE), params).fetchall()[0]
+        return int(row[0])
+
+    def many(self, sql: Sql, rows: Sequence[Row]) -> None:
+        self.dirty = True
+        if len(rows) == 1:
+            self._execute(sql.text(SQLITE), rows[0])
+        elif rows:
+            self._connection.executemany(sql.text(SQLITE), rows)
+
+    def select(self, text: str, params: Row = ()) -> list[Row]:
+        return self._execute(text, params).fetchall()
+
+    def execute(self, text: str, params: Row = ()) -> int:
+        self.dirty = True
+        return self._execute(text, params).rowcount
+
+    def now(self) -> int:
+        return self._now()
+
+    def lock(self, what: str) -> None:
+        """Nobody else writes between BEGIN IMMEDIATE and COMMIT."""
+
+
+class SqliteLink(Link):
+    """One connection; the writer's also checkpoints and keeps the reserve file."""
+
+    def __init__(self, path: Path, now: Callable[[], int], *, reserve: Path | None = None) -> None:
+        self._path = path
+        self._now = now
+        self._reserve = reserve
+        self._connection = connect(path)
+        self._full: bool | None = None
+        self._writes = 0
+        self._looked_for_room = 0.0
+        self._prepare()
+
+    def _prepare(self) -> None:
+        execute = self._connection.execute
+        self._full = None
+        if self._reserve is None:
+            execute("PRAGMA query_only=ON")
+            return
+        execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
+        execute(f"PRAGMA journal_size_limit={WAL_TRUNCATE_BYTES}")
+
+    def begin(self, *, durable: bool) -> Tx:
+        execute = self._connection.execute
+        if durable is not self._full:
+            # Outside a transaction, or it would have no effect.
+            execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
+            self._full = durable
+        execute("BEGIN IMMEDIATE")
+        self._writes += 1
+        return _SqliteTx(self._connection, self._now)
+
+    def begin_read(self) -> Tx:
+        self._connection.execute("BEGIN")
+        return _SqliteTx(self._connection, self._now)
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def judge(self, error: Exception, attempt: int) -> Verdict:
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        translated = domain_error(error)
+        if isinstance(translated, StorageFull):
+            return Verdict(translated, retry=attempt == 0 and self._free_reserve(), shared=True)
+        if isinstance(translated, StoreBusy):
+            return Verdict(translated, shared=True)
+        if isinstance(translated, Unavailable):
+            return Verdict(translated, retry=attempt == 0 and self._reopen(), shared=True)
+        return Verdict(translated)
+
+    def _reopen(self) -> bool:
+        """After an I/O error a connection may be of no use: take a new one."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        try:
+            self._connection = connect(self._path)
+            self._prepare()
+        except (sqlite3.Error, OSError):
+            return False
+        return True
+
+    def tend(self, *, idle: bool) -> None:
+        if self._writes >= (CHECKPOINT_WHEN_IDLE if idle else CHECKPOINT_WHEN_BUSY):
+            self._writes = 0
+            with suppress(sqlite3.Error, OSError):
+                self._checkpoint()
+                self._restore_reserve()
+
+    def _checkpoint(self) -> None:
+        wal = self._path.with_name(self._path.name + "-wal")
+        mode = "TRUNCATE" if wal.stat().st_size > WAL_TRUNCATE_BYTES else "PASSIVE"
+        self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+
+    def _free_reserve(self) -> bool:
+        if self._reserve is None or not self._reserve.exists():
+            return False
+        self._reserve.unlink(missing_ok=True)
+        return True
+
+    def _restore_reserve(self) -> None:
+        if self._reserve is None or self._reserve.exists():
+            return
+        if time.monotonic() - self._looked_for_room < 30.0:
+            return
+        self._looked_for_room = time.monotonic()
+        if shutil.disk_usage(self._path.parent).free > 8 * RESERVE_BYTES:
+            make_reserve(self._reserve)
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._reserve is not None:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._connection.close()
+
+
+def make_reserve(path: Path) -> None:
+    """Lay 16 MiB aside: they are given up at ENOSPC, so that state can still be written."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+        except OSError:
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
+_BY_CODE: dict[int, type[FlowdaptError]] = {
+    sqlite3.SQLITE_FULL: StorageFull,
+    sqlite3.SQLITE_BUSY: StoreBusy,
+    sqlite3.SQLITE_LOCKED: StoreBusy,
+    sqlite3.SQLITE_READONLY: Unavailable,
+    sqlite3.SQLITE_IOERR: Unavailable,
+    sqlite3.SQLITE_CANTOPEN: Unavailable,
+    sqlite3.SQLITE_CORRUPT: Unavailable,
+    sqlite3.SQLITE_NOTADB: Unavailable,
+    sqlite3.SQLITE_PROTOCOL: StoreBusy,
+    sqlite3.SQLITE_NOMEM: Unavailable,
+}
+_SENTENCES: dict[type[FlowdaptError], tuple[str, str]] = {
+    StorageFull: ("no space is left for the database", "free disk space; work goes on by itself"),
+    StoreBusy: (
+        "another process holds the database's write lock",
+        "end whatever else has the database open for writing",
+    ),
+    Unavailable: ("the database cannot be used now", "look at the disk, then `flowdapt doctor`"),
+}
+
+
+def domain_error(error: Exception) -> Exception:
+    """Return what a driver's error means; errors of other kinds as they are."""
+    if isinstance(error, UnicodeEncodeError | OverflowError):
+        return InvalidInput(f"a value cannot be stored: {error}")
+    if not isinstance(error, sqlite3.Error):
+        return error
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    kind = _BY_CODE.get(code)
+    if kind is None:
+        return error
+    sentence, fix = _SENTENCES[kind]
+    details: dict[str, Any] = {"sqlite": getattr(error, "sqlite_errorname", "")}
+    return kind(f"{sentence} ({error})", fix=fix, details=details)
