@@ -103,7 +103,7 @@ class LocalFolder(Folder):
 
     def files(self, namespace: str, name: str) -> list[FileInfo]:
         with self._listing(namespace, name) as entries:
-            found = [(e.name, e.stat(follow_symlinks=False)) for e in entries]
+            found = [(entry.name, about) for entry in entries if (about := _stat(entry))]
         return [
             FileInfo(file, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
             for file, about in sorted(found)
@@ -167,7 +167,8 @@ class LocalFolder(Folder):
                 entry.name
                 for entry in entries
                 if entry.name.startswith(prefix)
-                and entry.stat(follow_symlinks=False).st_mtime < before
+                and (about := _stat(entry)) is not None
+                and about.st_mtime < before
             ]
         if old:
             with self._directory(*parts) as directory:
@@ -197,6 +198,13 @@ class LocalFolder(Folder):
                 directory = stack.enter_context(self._directory(*parts))
                 entries = stack.enter_context(os.scandir(directory))
             yield entries
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None  # a temporary file took its place, or somebody deleted it
 
 
 def _step_down(part: str, directory: int, *, create: bool) -> int:

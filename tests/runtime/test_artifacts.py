@@ -30,6 +30,7 @@ from tests.runtime.stage_calls import environment, stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from flowdapt.domain.task import WorkerEnvironment
 
 
