@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,12 @@ def error_classes() -> list[type[errors.FlowdaptError]]:
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 # What explains a state is no error, and is listed apart.
 EXPLAINS = "Reason"
+# Where the words beside a code differ from use to use.
+MEANINGS = {
+    "run.cancelled": "it was cancelled, by whom the message says",
+    "settings.syntax": "the file of settings is not TOML",
+    "settings.unreadable": "the file of settings cannot be read",
+}
 # What may stand before the dot. A new family is a decision: it is seen by scripts for ever.
 FAMILIES = {error.code.partition(".")[0] for error in error_classes()} | {
     "config", "cursor", "document", "field", "http", "request", "secret", "settings", "stage",
@@ -49,7 +55,7 @@ def exact_codes() -> list[Code]:
     """Return one Code for each code, the wordiest of its uses."""
     best: dict[str, Code] = {}
     for found in sorted(_uses(), key=lambda use: (len(use.message), use.message, use.fix)):
-        best[found.code] = found
+        best[found.code] = replace(found, message=MEANINGS.get(found.code) or found.message)
     return sorted(best.values())
 
 
@@ -58,6 +64,8 @@ def _uses() -> Iterator[Code]:
         for scope in _scopes(module.tree):
             texts = _texts(scope)
             for node in ast.walk(scope):
+                if isinstance(node, ast.Return) and (code := _code_in(node.value)):
+                    yield Code(code, "", "", explains=False)
                 if isinstance(node, ast.Call) and (code := _code_of(node)):
                     # The nearest assignment above the call is the one that it uses.
                     known = {name: words for line, name, words in texts if line < node.lineno}
@@ -90,12 +98,14 @@ def _code_of(call: ast.Call) -> str | None:
     """Return the code among the arguments: named `code`, or the first of them."""
     named = [keyword.value for keyword in call.keywords if keyword.arg == "code"]
     first = [] if _callee(call) == "ForeignKey" else call.args[:1]
-    for value in (*named, *first):
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            text = value.value
-            known = bool(named) or text.partition(".")[0] in FAMILIES
-            return text if known and _CODE.fullmatch(text) else None
-    return None
+    return next((code for value in (*named, *first) if (code := _code_in(value))), None)
+
+
+def _code_in(value: ast.expr | None) -> str | None:
+    if not isinstance(value, ast.Constant) or not isinstance(value.value, str):
+        return None
+    text = value.value
+    return text if _CODE.fullmatch(text) and text.partition(".")[0] in FAMILIES else None
 
 
 def _callee(call: ast.Call) -> str:

@@ -6,15 +6,33 @@ between, and a test compares. Words come from the docstrings and help texts of t
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 from typing import TYPE_CHECKING, TypeVar
 
+from pydantic import BaseModel
+
+from flowdapt.api.app import openapi_document
+from flowdapt.api.problems import status_of
+from flowdapt.cli.grammar import Parser, add_common
+from flowdapt.cli.main import exit_code_of
 from flowdapt.domain import errors
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, RunState, StageState
+from flowdapt.plugins import hookspecs
+from flowdapt.settings import Settings
+from tests.docs.codes import error_classes, exact_codes
+from tests.docs.commands import every_command
 from tests.docs.pages import ROOT
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from pydantic.fields import FieldInfo
+
+    from flowdapt.cli.commands import Entry
+    from flowdapt.cli.grammar import Command
 
 S = TypeVar("S", RunState, StageState)
 REFERENCE = ROOT / "docs" / "reference"
@@ -64,23 +82,115 @@ def _transitions(states: Iterable[S], allowed: Mapping[S, frozenset[S]]) -> str:
 
 def error_codes() -> str:
     rows = (
-        (f"`{error.code}`", f"`{error.__name__}`", first_sentence(error.__doc__))
-        for error in sorted(_errors(), key=lambda error: error.code)
+        (
+            f"`{error.code}`",
+            f"`{error.__name__}`",
+            str(status_of(error("")) if _has_status(error) else "—"),
+            str(exit_code_of(error(""))),
+            first_sentence(error.__doc__),
+        )
+        for error in sorted(error_classes(), key=lambda error: error.code)
     )
-    return table(("Code", "Class", "Means"), rows)
+    return table(("Code", "Class", "HTTP", "Exit", "Means"), rows)
 
 
-def _errors() -> Iterator[type[errors.FlowdaptError]]:
-    for name in errors.__all__:
-        value = getattr(errors, name)
-        if isinstance(value, type) and issubclass(value, errors.FlowdaptError):
-            yield value
+def _has_status(error: type[errors.FlowdaptError]) -> bool:
+    """What keeps a daemon from starting, and what is found at the client, is never an answer."""
+    return not issubclass(error, errors.StartRefused | errors.Unreachable | errors.NonRetryable)
+
+
+def exact_error_codes() -> str:
+    rows = ((f"`{c.code}`", c.message, c.fix) for c in exact_codes() if not c.explains)
+    return table(("Code", "Says", "Way out"), rows)
+
+
+def explanations() -> str:
+    rows = ((f"`{c.code}`", c.message, c.fix) for c in exact_codes() if c.explains)
+    return table(("Code", "Says", "Way out"), rows)
+
+
+def settings() -> str:
+    return table(("Setting", "Default", "Means"), _settings(Settings, ""))
+
+
+def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _settings(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"`{prefix}{name}`", _default(field), field.description or ""
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    return f"`{json.dumps(value)}`" if value not in (None, "", (), {}) else "—"
+
+
+def cli_commands() -> str:
+    rows = ((f"`{_usage(entry, command)}`", command.summary) for entry, command in every_command())
+    return table(("Command", "Does"), rows)
+
+
+def _usage(entry: Entry, command: Command) -> str:
+    names = f"{entry.name} {command.name}" if entry.group else entry.name
+    words = [
+        (action.metavar or action.dest) if action.required else f"[{action.metavar or action.dest}]"
+        for action in _actions(command.parser("flowdapt"))
+        if not action.option_strings
+    ]
+    return " ".join(["flowdapt", names, *map(str, words)])
+
+
+def cli_options() -> str:
+    parser = Parser(add_help=False)
+    add_common(parser)
+    rows = ((_option(action), action.help or "") for action in _actions(parser))
+    return table(("Option", "Means"), rows)
+
+
+def _option(action: argparse.Action) -> str:
+    value = f" {action.metavar or '|'.join(action.choices or ())}" if action.nargs != 0 else ""
+    return f"`{', '.join(action.option_strings)}{value}`"
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return parser._actions  # argparse has no public list
+
+
+def rest_routes() -> str:
+    rows = (
+        (
+            f"`{method.upper()} {path}`",
+            call.get("summary") or first_sentence(call.get("description")),
+        )
+        for path, calls in openapi_document()["paths"].items()
+        for method, call in calls.items()
+    )
+    return table(("Call", "Does"), rows)
+
+
+def hooks() -> str:
+    rows = ((f"`{name}`", first_sentence(inspect.getdoc(hook))) for name, hook in every_hook())
+    return table(("Hook", "Declares"), rows)
+
+
+def every_hook() -> Iterator[tuple[str, Callable[..., object]]]:
+    for name, value in vars(hookspecs).items():
+        if name.startswith("flowdapt_") and inspect.isfunction(value):
+            yield name, value
 
 
 TABLES: dict[str, Callable[[], str]] = {
     "run-states": run_states,
     "stage-states": stage_states,
     "error-codes": error_codes,
+    "exact-codes": exact_error_codes,
+    "explanations": explanations,
+    "settings": settings,
+    "cli-commands": cli_commands,
+    "cli-options": cli_options,
+    "rest-routes": rest_routes,
+    "hooks": hooks,
 }
 
 

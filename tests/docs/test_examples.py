@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flowdapt.domain.documents import read
+from flowdapt.domain.validation import check_all, invalid
 from tests.docs.pages import ROOT, Block, blocks
 
 if TYPE_CHECKING:
@@ -38,3 +40,24 @@ def test_python_that_is_marked_runs(block: Block, flowdapt_home: Path, tmp_path:
 
 def test_some_examples_are_run() -> None:
     assert RUN
+
+
+YAML = blocks("yaml")
+
+
+@pytest.mark.parametrize("block", YAML, ids=_places(YAML))
+def test_yaml_is_a_valid_document(block: Block) -> None:
+    documents, problems = read(block.text, source=block.place)
+    assert documents
+    refused = invalid(check_all(documents), problems)
+    assert refused is None, refused.problems
+
+
+FILES = [page.relative_to(ROOT) for page in sorted((ROOT / "examples").rglob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_an_example_project_is_valid(path: Path) -> None:
+    documents, problems = read((ROOT / path).read_text(encoding="utf-8"), source=str(path))
+    assert documents
+    assert invalid(check_all(documents), problems) is None
