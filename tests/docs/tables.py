@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
+from flowdapt import embedded, testing
 from flowdapt.api.app import openapi_document
 from flowdapt.api.problems import status_of
 from flowdapt.cli.grammar import Parser, add_common
 from flowdapt.cli.main import exit_code_of
+from flowdapt.client import Client
+from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets
 from flowdapt.domain import errors
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, RunState, StageState
 from flowdapt.plugins import hookspecs
+from flowdapt.runtime import artifacts, objects
+from flowdapt.runtime.context import RunContext
 from flowdapt.settings import Settings
 from tests.docs.codes import error_classes, exact_codes
 from tests.docs.commands import every_command
@@ -28,12 +33,16 @@ from tests.docs.pages import ROOT
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from types import ModuleType
 
     from pydantic.fields import FieldInfo
 
     from flowdapt.cli.commands import Entry
     from flowdapt.cli.grammar import Command
 
+_READ_BY_STAGES = (
+    "input", "config", "definition", "run", "task_key", "secrets", "cancelled", "logger", "progress", "metric",
+)  # fmt: skip
 S = TypeVar("S", RunState, StageState)
 REFERENCE = ROOT / "docs" / "reference"
 _PLACE = re.compile(
@@ -180,6 +189,40 @@ def every_hook() -> Iterator[tuple[str, Callable[..., object]]]:
             yield name, value
 
 
+def members(owner: object, names: Iterable[str] | None = None, prefix: str = "") -> str:
+    """Return the public names of a class or module, with signature and first sentence."""
+    chosen = names or [name for name in vars(owner) if not name.startswith("_")]
+    rows = [
+        (f"`{prefix}{name}{_signature(value)}`", first_sentence(inspect.getdoc(value)))
+        for name in chosen
+        if callable(value := getattr(owner, name)) or isinstance(value, property)
+    ]
+    return table(("Name", "Is"), rows)
+
+
+def _signature(value: object) -> str:
+    if not callable(value) or isinstance(value, type):
+        return ""
+    signature = inspect.signature(value)
+    kept = [p for p in signature.parameters.values() if p.name != "self"]
+    shown = signature.replace(parameters=kept, return_annotation=inspect.Signature.empty)
+    return str(shown).replace("'", "").replace(" | None = None", "=None")
+
+
+def _functions(module: ModuleType) -> list[str]:
+    return [name for name in module.__all__ if inspect.isfunction(getattr(module, name))]
+
+
+def client_parts() -> str:
+    parts = {"runs": Runs, "resources": Resources, "artifacts": Artifacts, "secrets": Secrets}
+    rows = [
+        line
+        for name, part in parts.items()
+        for line in members(part, prefix=f"client.{name}.").splitlines()[2:]
+    ]
+    return "\n".join([*table(("Name", "Is"), []).splitlines(), *rows])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "run-states": run_states,
     "stage-states": stage_states,
@@ -191,6 +234,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "cli-options": cli_options,
     "rest-routes": rest_routes,
     "hooks": hooks,
+    "run-context": lambda: members(RunContext, _READ_BY_STAGES),
+    "objects": lambda: members(objects, objects.__all__[1:]),
+    "artifacts": lambda: members(artifacts, _functions(artifacts)),
+    "artifact": lambda: members(artifacts.Artifact),
+    "embedded": lambda: members(embedded, embedded.__all__),
+    "client": lambda: members(Client),
+    "client-parts": client_parts,
+    "testing": lambda: members(testing, testing.__all__),
 }
 
 
