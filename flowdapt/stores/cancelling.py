@@ -7,8 +7,9 @@ from flowdapt.domain.run import RunRecord, RunState
 from flowdapt.stores import statements as sql
 from flowdapt.stores.journal import write_events
 from flowdapt.stores.lanes import Tx
-from flowdapt.stores.reading import load_row, no_run
+from flowdapt.stores.reading import load_row
 from flowdapt.stores.records import micros, moment, run_from_row
+from flowdapt.stores.refusals import no_run
 from flowdapt.stores.texts import Texts
 
 __all__ = ["cancel", "request_cancel"]

@@ -18,7 +18,7 @@ def page_size(limit: int) -> int:
     return max(1, min(limit, PAGE_MAX))
 
 
-def write_cursor(kind: str, *key: str | int | float | None) -> str:
+def write_cursor(kind: str, *key: str | float | None) -> str:
     """Return a cursor; `kind` keeps that of one list from being used on another."""
     text = json.dumps([kind, *key], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

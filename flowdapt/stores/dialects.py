@@ -24,10 +24,10 @@ POSTGRESQL = "postgresql"
 def dialect(name: str) -> Dialect:
     """Return the dialect with the driver's positional parameters."""
     if name == SQLITE:
-        return sqlite.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call,no-any-return]
+        return sqlite.dialect(paramstyle="qmark")
     from sqlalchemy.dialects.postgresql import psycopg
 
-    return psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call,no-any-return]
+    return psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
 
 
 def compile_text(statement: ClauseElement, name: str) -> tuple[str, list[str]]:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from flowdapt.domain.errors import RunNotTerminal
 from flowdapt.domain.run import RunState
 from flowdapt.stores import statements as sql
 from flowdapt.stores.lanes import Tx
-from flowdapt.stores.reading import no_run
+from flowdapt.stores.refusals import no_run, not_terminal
 from flowdapt.stores.texts import Texts
 
-__all__ = ["delete_expired", "delete_run", "not_terminal"]
+__all__ = ["delete_expired", "delete_run"]
 
 _UNUSED_US = 24 * 3600 * 1_000_000
-
-
-def not_terminal(uid: str, state: str) -> RunNotTerminal:
-    return RunNotTerminal(f"run {uid} is {state}", fix=f"flowdapt cancel {uid}")
 
 
 def delete_run(tx: Tx, uid: str) -> None:

@@ -18,7 +18,7 @@ def sqlite_path(url: str, data_dir: Path) -> Path | None:
     scheme, _, rest = url.partition("://")
     if scheme.split("+")[0] != "sqlite":
         return None
-    if not rest.startswith("/") or len(rest) < 2:
+    if not rest.startswith("/") or rest == "/":
         raise StartRefused(
             f"{url!r} names no file", fix="write sqlite:///relative.db or sqlite:////absolute.db"
         )

@@ -141,7 +141,7 @@ class _Request(Generic[T]):
 
 def _wake(requests: Sequence[_Request[Any]]) -> None:
     for request in requests:
-        if not request.abandoned:
+        if not request.abandoned and request.result is not None:
             trio.lowlevel.reschedule(request.task, request.result)
 
 

@@ -40,7 +40,7 @@ from flowdapt.stores.records import (
 )
 from flowdapt.stores.rows import TERMINAL_RUN, table
 
-__all__ = ["SORTS", "list_events", "list_items", "list_runs", "list_tasks"]
+__all__ = ["SORTS", "StageQuery", "list_events", "list_items", "list_runs", "list_tasks"]
 
 run, task, item, event = table("run"), table("task"), table("item"), table("event")
 
@@ -157,7 +157,7 @@ def _conditions(shape: _Shape) -> list[Any]:
     if "until" in shape.given:
         conditions.append(run.c.created_at < bindparam("until"))
     if shape.states:
-        marks = [bindparam(f"state_{at}") for at in range(shape.states)]
+        marks: list[Any] = [bindparam(f"state_{at}") for at in range(shape.states)]
         conditions.append(or_(*(run.c.state == mark for mark in marks)))
     if shape.ended:
         # Says no more, but lets the planner use the index of ended runs.
@@ -169,7 +169,8 @@ def _conditions(shape: _Shape) -> list[Any]:
 
 
 def _matches_text() -> Any:
-    first, last = bindparam("q_first"), bindparam("q_last")
+    first: Any = bindparam("q_first")
+    last: Any = bindparam("q_last")
     return or_(
         and_(run.c.name >= first, run.c.name < last),
         and_(run.c.uid >= first, run.c.uid < last),
@@ -182,45 +183,58 @@ def _contains(column: ColumnElement[Any], name: str) -> Any:
     return func.replace(column, bindparam(name), "") != column
 
 
-def list_tasks(
-    tx: Tx, uid: str, stage: str, state: str | None, cursor: str | None, limit: int
-) -> Page[TaskRecord]:
+class _Keyed(NamedTuple):
+    """A table of what stages leave behind, and the order of its list."""
+
+    name: str
+    key: tuple[str, ...]
+    types: tuple[type, ...]
+
+
+_TASKS = _Keyed("task", ("start", "attempt", "stop", "epoch", "state"), (int, int, int, int, str))
+_ITEMS = _Keyed("item", ("idx",), (int,))
+
+
+class StageQuery(NamedTuple):
+    """Which records of which stage of a run."""
+
+    uid: str
+    stage: str
+    state: str | None
+    cursor: str | None
+    limit: int
+
+
+def list_tasks(tx: Tx, query: StageQuery) -> Page[TaskRecord]:
     """Return ended attempts; see `Store.list_tasks`."""
-    key = ("start", "attempt", "stop", "epoch", "state")
-    types = (int, int, int, int, str)
-    at = [task.columns.keys().index(name) for name in key]
-    rows, following = _of_stage(tx, "task", uid, stage, state, cursor, limit, key, types)
-    return Page(
-        [task_from_row(row) for row in rows],
-        write_cursor("task", *(rows[-1][column] for column in at)) if following else None,
-    )
+    rows, following = _of_stage(tx, _TASKS, query)
+    return Page([task_from_row(row) for row in rows], following)
 
 
-def list_items(
-    tx: Tx, uid: str, stage: str, state: str | None, cursor: str | None, limit: int
-) -> Page[ItemRecord]:
+def list_items(tx: Tx, query: StageQuery) -> Page[ItemRecord]:
     """Return kept item records; see `Store.list_items`."""
-    rows, following = _of_stage(tx, "item", uid, stage, state, cursor, limit, ("idx",), (int,))
-    last = item.columns.keys().index("idx")
-    return Page(
-        [item_from_row(row) for row in rows],
-        write_cursor("item", rows[-1][last]) if following else None,
-    )
+    rows, following = _of_stage(tx, _ITEMS, query)
+    return Page([item_from_row(row) for row in rows], following)
 
 
-def _of_stage(
-    tx: Tx, name: str, uid: str, stage: str, state: str | None, cursor: str | None, limit: int,
-    key: tuple[str, ...], types: tuple[type, ...],
-) -> tuple[list[Row], bool]:  # fmt: skip
-    size = page_size(limit)
-    values: dict[str, Any] = {"of_run": run_id_of(tx, uid), "of_stage": stage, "size": size + 1}
-    if state is not None:
-        values["of_state"] = state
-    if cursor is not None:
-        values |= dict(zip(_edges(key), read_cursor(name, cursor, *types), strict=True))
-    statement, order = _stage_page(tx.name, name, key, state is not None, cursor is not None)
+def _of_stage(tx: Tx, source: _Keyed, query: StageQuery) -> tuple[list[Row], str | None]:
+    size = page_size(query.limit)
+    values: dict[str, Any] = {
+        "of_run": run_id_of(tx, query.uid),
+        "of_stage": query.stage,
+        "of_state": query.state,
+        "size": size + 1,
+    }
+    if query.cursor is not None:
+        key = read_cursor(source.name, query.cursor, *source.types)
+        values |= dict(zip(_edges(source.key), key, strict=True))
+    shape = (query.state is not None, query.cursor is not None)
+    statement, order = _stage_page(tx.name, source.name, source.key, *shape)
     rows = tx.select(statement, tuple(values[name] for name in order))
-    return rows[:size], len(rows) > size
+    if len(rows) <= size:
+        return rows, None
+    places = [table(source.name).columns.keys().index(name) for name in source.key]
+    return rows[:size], write_cursor(source.name, *(rows[size - 1][at] for at in places))
 
 
 def _edges(key: tuple[str, ...]) -> list[str]:
@@ -239,14 +253,12 @@ def _stage_page(
     if by_state:
         statement = statement.where(source.c.state == bindparam("of_state"))
     if paged:
-        edges = [bindparam(edge) for edge in _edges(key)]
+        edges: list[Any] = [bindparam(edge) for edge in _edges(key)]
         statement = statement.where(_tuple_above(columns, edges))
     return compile_text(statement.order_by(*columns).limit(bindparam("size")), dialect)
 
 
 def _tuple_above(columns: list[Any], edges: list[Any]) -> Any:
-    if len(columns) == 1:
-        return columns[0] > edges[0]
     return tuple_(*columns) > tuple_(*edges)
 
 

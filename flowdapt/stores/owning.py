@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowdapt.domain import facts
-from flowdapt.domain.errors import Conflict, StaleEpoch
 from flowdapt.domain.run import RunChange, RunPatch
 from flowdapt.ports.store import LoadedRun
 from flowdapt.stores import statements as sql
@@ -20,17 +19,10 @@ from flowdapt.stores.records import (
     task_row,
     value_blob,
 )
+from flowdapt.stores.refusals import out_of_turn, stale
 from flowdapt.stores.texts import Texts
 
-__all__ = ["claim", "commit", "out_of_turn", "reclaim", "release", "stale"]
-
-
-def stale(uid: str, epoch: int) -> StaleEpoch:
-    return StaleEpoch(f"epoch {epoch} does not own run {uid}, or it has ended")
-
-
-def out_of_turn(uid: str, first_seq: int, next_seq: int) -> Conflict:
-    return Conflict(f"run {uid} expects event {next_seq}, not {first_seq}")
+__all__ = ["claim", "commit", "reclaim", "release"]
 
 
 def commit(tx: Tx, change: RunChange) -> None:
@@ -78,9 +70,8 @@ def claim(tx: Tx, texts: Texts, owner: str, limit: int) -> list[LoadedRun]:
     for run_id in left:
         tx.run(sql.TAKE_OVER, (owner, run_id))
     loaded = [load(tx, texts, run_id) for run_id in left]
-    for run_id in _from_queue(tx, limit - len(left)):
-        loaded.append(_start(tx, texts, owner, run_id))
-    return loaded
+    queued = _from_queue(tx, limit - len(left))
+    return loaded + [_start(tx, texts, owner, run_id) for run_id in queued]
 
 
 def _from_queue(tx: Tx, room: int) -> list[int]:

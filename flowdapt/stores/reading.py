@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from flowdapt.domain.errors import Conflict, NotFound
 from flowdapt.domain.run import RunRecord, StageRecord
 from flowdapt.ports.store import LoadedRun
 from flowdapt.stores import statements as sql
 from flowdapt.stores.lanes import Row, Tx
 from flowdapt.stores.records import item_from_row, run_from_row, stage_from_row, task_from_row
+from flowdapt.stores.refusals import ambiguous, no_run
 from flowdapt.stores.texts import Texts
 
 __all__ = [
     "PREFIX_MIN",
-    "ambiguous",
     "find_run",
     "load",
     "load_row",
-    "no_run",
     "run_id_of",
     "stages_of",
 ]
 
 PREFIX_MIN = 6
 _LAST = chr(0x10FFFF)
-
-
-def no_run(ident: str) -> NotFound:
-    return NotFound(f"no run {ident!r}", fix="`flowdapt runs ls` lists the runs")
 
 
 def load_row(tx: Tx, texts: Texts, row: Row) -> RunRecord:
@@ -75,11 +69,3 @@ def find_run(tx: Tx, texts: Texts, ident: str) -> RunRecord:
     if len(rows) > 1:
         raise ambiguous(ident, [f"{row[sql.NAME]} ({row[sql.UID]})" for row in rows])
     return load_row(tx, texts, rows[0])
-
-
-def ambiguous(ident: str, found: list[str]) -> Conflict:
-    return Conflict(
-        f"{ident!r} may be {', '.join(found[:3])}{' or others' if len(found) > 3 else ''}",
-        fix="give the uid",
-        code="run.ambiguous",
-    )

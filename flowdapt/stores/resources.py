@@ -6,30 +6,25 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from flowdapt.domain.errors import NotFound, StaleRevision
 from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED
 from flowdapt.domain.resource import Applied, Kind, Metadata, Resource, canonical
-from flowdapt.domain.run import EventDraft
 from flowdapt.ports.store import Page, ResourceWrite
 from flowdapt.stores import statements as sql
 from flowdapt.stores.cursors import page_size, read_cursor, write_cursor
+from flowdapt.stores.documents import resource_event, selected
 from flowdapt.stores.journal import add_event
 from flowdapt.stores.lanes import Row, Tx
 from flowdapt.stores.records import moment
+from flowdapt.stores.refusals import check_revision, no_resource
 from flowdapt.stores.texts import Texts
 
 __all__ = [
     "apply",
-    "check_revision",
     "delete_resource",
     "get_resource",
     "list_resources",
     "list_revisions",
-    "no_resource",
-    "resource_event",
-    "selected",
 ]
 
 _CHUNK = 200
@@ -44,31 +39,6 @@ class _Current:
     created_at: int
     annotations: str
     spec: str
-
-
-def no_resource(kind: str, name: str, revision: int | None = None) -> NotFound:
-    which = f"revision {revision} of {kind} {name!r}" if revision else f"{kind} {name!r}"
-    return NotFound(f"there is no {which}", fix=f"flowdapt get {kind}s")
-
-
-def check_revision(kind: str, name: str, wanted: int | None, current: int) -> None:
-    """Raise StaleRevision unless `wanted` is current (0: must not exist)."""
-    if wanted is None or wanted == current:
-        return
-    there = f"is at revision {current}" if current else "does not exist"
-    raise StaleRevision(
-        f"{kind} {name!r} {there}, not at {wanted}", fix=f"flowdapt get {kind} {name} -o yaml"
-    )
-
-
-def resource_event(type_: str, applied: Applied) -> EventDraft:
-    data = {
-        "kind": applied.kind,
-        "name": applied.name,
-        "action": applied.action,
-        "revision": applied.revision,
-    }
-    return EventDraft(type_, f"{applied.kind}/{applied.name}", json.dumps(data))
 
 
 def apply(tx: Tx, texts: Texts, writes: Sequence[ResourceWrite], *, dry_run: bool) -> list[Applied]:
@@ -108,7 +78,7 @@ def _plan(
         )
         seen[kind, name] = new
         action = "updated" if old else "created"
-        yield Applied(kind=kind, name=name, action=action, revision=new.revision), new  # type: ignore[arg-type]
+        yield Applied(kind=kind, name=name, action=action, revision=new.revision), new
 
 
 def _store(tx: Tx, texts: Texts, applied: Applied, new: _Current) -> None:
@@ -152,21 +122,6 @@ def get_resource(tx: Tx, texts: Texts, kind: Kind, name: str, revision: int | No
     if row is None:
         raise no_resource(kind, name, revision)
     return _resource(texts, tx, row)
-
-
-def selected(
-    name: str, has: Mapping[str, Any], annotations: Mapping[str, str] | None, q: str | None
-) -> bool:
-    """Say whether a resource is asked for: `q` is part of its name, the annotations all match."""
-    if q and q not in name:
-        return False
-    return all(
-        key in has and _as_text(has[key]) == value for key, value in (annotations or {}).items()
-    )
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def list_resources(

@@ -48,7 +48,7 @@ from flowdapt.stores import (
     submitting,
 )
 from flowdapt.stores import statements as sql
-from flowdapt.stores.lanes import Link, ReaderLane, WriterLane
+from flowdapt.stores.lanes import Link, ReaderLane, Row, WriterLane
 from flowdapt.stores.records import micros, run_from_row
 from flowdapt.stores.texts import Texts
 
@@ -114,7 +114,7 @@ class SqlStore(Store):
 
     async def info(self) -> StoreInfo:
         runs = await self._reader.read(
-            lambda tx: dict([*tx.all(sql.COUNT_OPEN), *tx.all(sql.COUNT_ENDED)])
+            lambda tx: _counts([*tx.all(sql.COUNT_OPEN), *tx.all(sql.COUNT_ENDED)])
         )
         size = await trio.to_thread.run_sync(self._base.size_bytes)
         return StoreInfo(
@@ -219,7 +219,7 @@ class SqlStore(Store):
         limit: int = 500,
     ) -> Page[TaskRecord]:
         return await self._reader.read(
-            lambda tx: listing.list_tasks(tx, uid, stage, state, cursor, limit)
+            lambda tx: listing.list_tasks(tx, listing.StageQuery(uid, stage, state, cursor, limit))
         )
 
     async def list_items(
@@ -232,14 +232,14 @@ class SqlStore(Store):
         limit: int = 500,
     ) -> Page[ItemRecord]:
         return await self._reader.read(
-            lambda tx: listing.list_items(tx, uid, stage, state, cursor, limit)
+            lambda tx: listing.list_items(tx, listing.StageQuery(uid, stage, state, cursor, limit))
         )
 
     async def delete_run(self, uid: str) -> None:
         await self._writer.write(lambda tx: expiring.delete_run(tx, uid), durable=True)
 
     async def count_runs(self) -> Mapping[str, int]:
-        return await self._reader.read(lambda tx: dict(tx.all(sql.COUNT_OPEN)))
+        return await self._reader.read(lambda tx: _counts(tx.all(sql.COUNT_OPEN)))
 
     # -- metrics, journal, housekeeping --------------------------------------------------------------
 
@@ -298,3 +298,7 @@ class SqlStore(Store):
         )
         runs = [run_from_row(row) for row in rows if row is not None]
         return [run for run in runs if not run.state.terminal]
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
+    return {str(row[0]): int(row[1]) for row in rows}

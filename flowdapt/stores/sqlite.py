@@ -24,6 +24,8 @@ CHECKPOINT_WHEN_IDLE = 400
 CHECKPOINT_WHEN_BUSY = 4000
 # SQLite's own limit, in pages of 4 KiB, for commits that are larger than those.
 AUTOCHECKPOINT_PAGES = 4000
+# How often to look whether the reserve can be laid again.
+ROOM_EVERY_S = 30.0
 WAL_TRUNCATE_BYTES = 40 * 1024 * 1024
 
 
@@ -186,7 +188,7 @@ class SqliteLink(Link):
     def _restore_reserve(self) -> None:
         if self._reserve is None or self._reserve.exists():
             return
-        if time.monotonic() - self._looked_for_room < 30.0:
+        if time.monotonic() - self._looked_for_room < ROOM_EVERY_S:
             return
         self._looked_for_room = time.monotonic()
         if shutil.disk_usage(self._path.parent).free > 8 * RESERVE_BYTES:

@@ -213,7 +213,7 @@ FIND_BY_PREFIX = Sql(
         .limit(4)
     ),
 )
-FIND_BY_NAME = Sql(lambda _: select(run).where(run.c.name == bindparam("name")).limit(4))
+FIND_BY_NAME = Sql(lambda _: select(run).where(run.c.name == bindparam("name")).limit(3))
 
 # -- stages, tasks, items ------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 
 from flowdapt.domain import facts
-from flowdapt.domain.errors import KeyReused, QueueFull
 from flowdapt.domain.events import WORKFLOW_STARTED
 from flowdapt.domain.run import NewRun, RunRecord, RunState, StageState, Submission
 from flowdapt.stores import statements as sql
@@ -14,10 +14,11 @@ from flowdapt.stores.dialects import SQLITE
 from flowdapt.stores.journal import write_events
 from flowdapt.stores.lanes import Tx
 from flowdapt.stores.reading import load_row, stages_of
-from flowdapt.stores.records import run_row, stage_row, task_row
+from flowdapt.stores.records import item_row, run_row, stage_row, task_row
+from flowdapt.stores.refusals import key_reused, queue_full
 from flowdapt.stores.texts import Texts
 
-__all__ = ["Backlog", "key_reused", "queue_full", "submit"]
+__all__ = ["Backlog", "submit"]
 
 
 class Backlog:
@@ -34,20 +35,6 @@ class Backlog:
         if self._at_most >= limit:
             raise queue_full(limit)
         self._at_most += 1
-
-
-def queue_full(limit: int) -> QueueFull:
-    return QueueFull(
-        f"{limit} runs are queued, which is the limit",
-        fix="wait until some have started, or raise limits.max_queued_runs",
-    )
-
-
-def key_reused(key: str, old: str) -> KeyReused:
-    return KeyReused(
-        f"the idempotency key {key!r} was used for run {old} with another body",
-        fix="send another key, or the same body again",
-    )
 
 
 def submit(tx: Tx, texts: Texts, backlog: Backlog, new: NewRun) -> Submission:
@@ -69,6 +56,8 @@ def submit(tx: Tx, texts: Texts, backlog: Backlog, new: NewRun) -> Submission:
     tx.many(sql.INSERT_STAGE, [stage_row(run.number, stage) for stage in new.stages])
     if new.tasks:
         tx.many(sql.PUT_TASK, [task_row(run.number, run.epoch, task) for task in new.tasks])
+    if new.items:
+        tx.many(sql.PUT_ITEM, [item_row(run.number, item) for item in new.items])
     write_events(tx, run.number, 1, new.events)
     return Submission(run, new.stages, created=True)
 
@@ -89,7 +78,7 @@ def _find_old(tx: Tx, texts: Texts, run: RunRecord) -> Submission | None:
 def _placed(tx: Tx, new: NewRun) -> tuple[NewRun, list[str]]:
     """Return the run as the workflow's own limit lets it be stored, and the runs it replaces."""
     run = copy(new.run)
-    placed = NewRun(run, new.stages, new.events, new.tasks, new.max_queued, new.max_runs)
+    placed = replace(new, run=run)
     if new.max_runs is None:
         return placed, []
     others = [str(row[0]) for row in tx.all(sql.OPEN_OF_WORKFLOW, (run.workflow,))]
@@ -103,7 +92,9 @@ def _placed(tx: Tx, new: NewRun) -> tuple[NewRun, list[str]]:
 def _queued(new: NewRun) -> NewRun:
     run = new.run
     run.state, run.owner, run.epoch, run.started_at = RunState.QUEUED, None, 0, None
-    new.events = [draft for draft in new.events if draft.type != WORKFLOW_STARTED]
+    new.events = [
+        facts.run_queued(run) if draft.type == WORKFLOW_STARTED else draft for draft in new.events
+    ]
     return new
 
 

@@ -14,6 +14,7 @@ __all__ = ["Texts"]
 
 _KEPT_BYTES = 8 * 1024 * 1024
 _KNOWN_MAX = 4096
+_HASHED_MAX = 64
 
 
 class Texts:
@@ -63,7 +64,7 @@ class Texts:
         digest = self._digests.get(body)
         if digest is None:
             digest = self._digests[body] = digest_of(body)
-            if len(self._digests) > 64:
+            if len(self._digests) > _HASHED_MAX:
                 self._digests.popitem(last=False)
         return digest
 

@@ -1,0 +1,78 @@
+"""Word every refusal once, whichever store speaks it."""
+
+from __future__ import annotations
+
+from flowdapt.domain.errors import (
+    Conflict,
+    KeyReused,
+    NotFound,
+    QueueFull,
+    RunNotTerminal,
+    StaleEpoch,
+    StaleRevision,
+)
+
+__all__ = [
+    "ambiguous",
+    "check_revision",
+    "key_reused",
+    "no_resource",
+    "no_run",
+    "not_terminal",
+    "out_of_turn",
+    "queue_full",
+    "stale",
+]
+
+
+def no_run(ident: str) -> NotFound:
+    return NotFound(f"no run {ident!r}", fix="`flowdapt runs ls` lists the runs")
+
+
+def ambiguous(ident: str, found: list[str]) -> Conflict:
+    return Conflict(
+        f"{ident!r} may be {' or '.join(found)}",
+        fix="give the uid",
+        code="run.ambiguous",
+    )
+
+
+def queue_full(limit: int) -> QueueFull:
+    return QueueFull(
+        f"{limit} runs are queued, which is the limit",
+        fix="wait until some have started, or raise limits.max_queued_runs",
+    )
+
+
+def key_reused(key: str, old: str) -> KeyReused:
+    return KeyReused(
+        f"the idempotency key {key!r} was used for run {old} with another body",
+        fix="send another key, or the same body again",
+    )
+
+
+def stale(uid: str, epoch: int) -> StaleEpoch:
+    return StaleEpoch(f"epoch {epoch} does not own run {uid}, or it has ended")
+
+
+def out_of_turn(uid: str, first_seq: int, next_seq: int) -> Conflict:
+    return Conflict(f"run {uid} expects event {next_seq}, not {first_seq}")
+
+
+def not_terminal(uid: str, state: str) -> RunNotTerminal:
+    return RunNotTerminal(f"run {uid} is {state}", fix=f"flowdapt cancel {uid}")
+
+
+def no_resource(kind: str, name: str, revision: int | None = None) -> NotFound:
+    which = f"revision {revision} of {kind} {name!r}" if revision else f"{kind} {name!r}"
+    return NotFound(f"there is no {which}", fix=f"flowdapt get {kind}s")
+
+
+def check_revision(kind: str, name: str, wanted: int | None, current: int) -> None:
+    """Raise StaleRevision unless `wanted` is current (0: must not exist)."""
+    if wanted is None or wanted == current:
+        return
+    there = f"is at revision {current}" if current else "does not exist"
+    raise StaleRevision(
+        f"{kind} {name!r} {there}, not at {wanted}", fix=f"flowdapt get {kind} {name} -o yaml"
+    )
