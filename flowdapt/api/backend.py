@@ -1,0 +1,83 @@
+"""Decide what the routes may reach: the services of this daemon, handed over as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import trio
+
+from flowdapt.ports.broker import Broker
+from flowdapt.ports.executor import Executor
+from flowdapt.ports.logs import LogStore
+from flowdapt.ports.store import Store
+from flowdapt.runtime.artifact_store import ArtifactStore
+from flowdapt.secrets import Secrets
+from flowdapt.services.health import Health
+from flowdapt.services.measures import Measures
+from flowdapt.services.resources import Resources
+from flowdapt.services.runs import Runs
+
+__all__ = ["ApiLimits", "Backend", "Control", "PluginInfo"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """What a request may cost."""
+
+    body_bytes: int = 1024**2
+    artifact_bytes: int = 64 * 1024**2
+    keep_alive_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One plugin as `plugin ls` shows it; `error` says why it is disabled."""
+
+    name: str
+    version: str = ""
+    enabled: bool = True
+    builtin: bool = False
+    provides: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Control(Protocol):
+    """What the routes may ask of the daemon as a whole (`daemon.py`)."""
+
+    def drain(self, *, now: bool) -> None:
+        """End the daemon: nothing new, running stages may end first unless `now`."""
+        ...
+
+    def undrain(self) -> None:
+        """Take work again. Raise Conflict when it is too late."""
+        ...
+
+    async def collect_garbage(self, *, dry_run: bool) -> Mapping[str, Any]: ...
+
+    async def backup(self) -> Mapping[str, Any]: ...
+
+    async def check(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Everything a request may need. `stopping` ends streams when the daemon stops."""
+
+    runs: Runs
+    resources: Resources
+    store: Store
+    logs: LogStore
+    broker: Broker
+    secrets: Secrets
+    artifacts: ArtifactStore
+    health: Health
+    measures: Measures
+    control: Control
+    executors: Mapping[str, Executor]
+    plugins: Callable[[], Sequence[PluginInfo]]
+    limits: ApiLimits = ApiLimits()
+    stopping: trio.Event = field(default_factory=trio.Event)
+    # Transfers wait for their client: they get threads of their own, and few.
+    transfers: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(8))

@@ -1,0 +1,265 @@
+"""Decide how one connection is served: hypercorn's HTTP/1.1 with deadlines, bounds and our peers only.
+
+hypercorn's own connection has no deadline for a whole request, sends without a time limit, and may
+wait for ever to hand a body to a function that has ended. Which function answers is the app's.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import Request
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState
+
+from flowdapt.logs import get_log
+
+if TYPE_CHECKING:
+    from flowdapt.api.server import Deadlines
+
+__all__ = ["Connection", "peer_uid"]
+
+RECEIVE_BYTES = 64 * 1024
+# A body may take its deadline plus the time that this rate needs.
+SLOWEST_BODY_BYTES_S = 64 * 1024
+# Parts of a body that wait for the function to read them, 64 KiB each.
+QUEUED_PARTS = 8
+HEADERS_MAX_BYTES = 16 * 1024
+_UCRED = struct.Struct("3i")
+
+log = get_log("flowdapt.api")
+
+
+def peer_uid(connection: trio.SocketStream) -> int:
+    """Return the user at the other end, as the kernel knows it."""
+    found = connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    uid: int = _UCRED.unpack(found)[1]
+    return uid
+
+
+def new_config() -> Config:
+    """Return hypercorn's settings for connections that are ours to bound."""
+    config = Config()
+    config.h11_max_incomplete_size = HEADERS_MAX_BYTES
+    config.keep_alive_max_requests = 10_000_000
+    config.include_server_header = False
+    config.accesslog = None
+    config.errorlog = None
+    return config
+
+
+class Connection:
+    """One client. `busy` says that a request has arrived whole and is being answered."""
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        deadlines: Deadlines,
+    ) -> None:
+        self._stream = stream
+        self._app = app
+        self._config = config
+        self._context = context
+        self._deadlines = deadlines
+        self._sending = trio.Lock()
+        self._reading = trio.CancelScope()
+        self._protocol: _Http11
+        self._began: float | None = None
+        self._arrived_bytes = 0
+        self._closing = False
+        self.idle_since = trio.current_time()
+
+    @property
+    def busy(self) -> bool:
+        """True while a request is complete and its answer is not."""
+        return self._their_state not in (h11.IDLE, h11.SEND_BODY)
+
+    @property
+    def idle(self) -> bool:
+        """True while nothing of a request has come."""
+        return self._began is None and self._their_state is h11.IDLE
+
+    @property
+    def _their_state(self) -> Any:
+        return cast(h11.Connection, self._protocol.connection).their_state
+
+    async def run(self) -> None:
+        """Serve requests until the client goes, is too slow, or `close` is called."""
+        async with trio.open_nursery() as nursery:
+            self._protocol = _Http11(
+                self._app,
+                self._config,
+                self._context,
+                cast(Any, _Calls(nursery)),
+                ConnectionState({}),
+                False,
+                None,
+                None,
+                self._send,
+            )
+            try:
+                await self._read()
+            finally:
+                await trio.aclose_forcefully(self._stream)
+            await self._protocol.handle(Closed())
+
+    def close(self) -> None:
+        """End the connection unless it is answering a request."""
+        if not self.busy:
+            self._closing = True
+            self._reading.cancel()
+
+    async def _read(self) -> None:
+        while not self._closing:
+            data = b""
+            with trio.CancelScope(deadline=self._deadline()) as self._reading:
+                try:
+                    data = await self._stream.receive_some(RECEIVE_BYTES)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return
+            if not data:
+                return
+            if self._began is None:
+                self._began = trio.current_time()
+            self._arrived_bytes += len(data)
+            await self._protocol.handle(RawData(bytes(data)))
+
+    def _deadline(self) -> float:
+        if self.busy:
+            return float("inf")
+        if self._began is None:
+            return self.idle_since + self._deadlines.idle_s
+        return self._began + self._deadlines.read_s + self._arrived_bytes / SLOWEST_BODY_BYTES_S
+
+    async def _send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            await self._send_bytes(event.data)
+        elif isinstance(event, Closed):
+            await self._stream.aclose()
+            await self._protocol.handle(Closed())
+        elif isinstance(event, Updated) and event.idle:
+            self._await_next_request()
+
+    def _await_next_request(self) -> None:
+        self._began, self._arrived_bytes = None, 0
+        self.idle_since = trio.current_time()
+        self._reading.deadline = self._deadline()
+
+    async def _send_bytes(self, data: bytes) -> None:
+        async with self._sending:
+            with trio.move_on_after(self._deadlines.send_s) as scope:
+                try:
+                    await self._stream.send_all(data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._protocol.handle(Closed())
+            if scope.cancelled_caught:
+                await trio.aclose_forcefully(self._stream)
+                await self._protocol.handle(Closed())
+
+
+class _Http11(H11Protocol):
+    """HTTP/1.1 alone: no upgrade to HTTP/2 or websockets, and errors that say what is wrong."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Take no notice of offers to speak something else, which HTTP allows."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        self.stream = HTTPStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=list(request.headers),
+                http_version=request.http_version.decode(),
+                method=request.method.decode("ascii").upper(),
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+        self.keep_alive_requests += 1
+
+    async def _send_error_response(self, status_code: int) -> None:
+        body = json.dumps(
+            {
+                "type": "about:blank",
+                "title": HTTPStatus(status_code).phrase,
+                "status": status_code,
+                "detail": "the request is not HTTP/1.1 as it is read here",
+                "code": "http.malformed",
+                "errors": [],
+            }
+        ).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        await self._send_h11_event(
+            h11.Response(
+                status_code=status_code, headers=[*headers, *self.config.response_headers("h11")]
+            )
+        )
+        await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
+
+
+class _Calls:
+    """Start the app for each request; a body part for a call that has ended is dropped."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    async def spawn_app(
+        self,
+        app: AppWrapper,
+        config: Config,
+        scope: Any,
+        send: Callable[[Any], Awaitable[None]],
+    ) -> Callable[[Any], Awaitable[None]]:
+        outgoing, incoming = trio.open_memory_channel[Any](QUEUED_PARTS)
+        self._nursery.start_soon(_answer, app, scope, incoming, send)
+
+        async def put(message: Any) -> None:
+            with suppress(trio.BrokenResourceError):
+                await outgoing.send(message)
+
+        return put
+
+
+async def _answer(
+    app: AppWrapper,
+    scope: Any,
+    incoming: trio.MemoryReceiveChannel[Any],
+    send: Callable[[Any], Awaitable[None]],
+) -> None:
+    try:
+        async with incoming:
+            await app(scope, incoming.receive, send, cast(Any, None), cast(Any, None))
+    except Exception:
+        log.exception("a request failed", path=scope.get("path"))
+    # Without an answer so far this sends a 500; else it ends the exchange.
+    await send(None)

@@ -1,0 +1,60 @@
+"""Decide what parameters of calls may look like; shared by all routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import Header, Path, Query
+from starlette.convertors import Convertor, register_url_convertor
+
+from flowdapt.domain.errors import InvalidInput
+from flowdapt.domain.resource import KINDS
+
+__all__ = ["Cursor", "Ident", "Key", "Kinds", "Limit", "Segment", "Stage", "Text", "pairs"]
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+
+Kinds = Literal["workflows", "configs", "triggers"]
+Segment = Annotated[str, Path(pattern=NAME)]
+Ident = Annotated[str, Path(pattern=NAME, description="A name, a uid or a unique prefix.")]
+Stage = Annotated[str, Path(pattern=NAME, description="The stage's name.")]
+Text = Annotated[str | None, Query(max_length=256)]
+Cursor = Annotated[str | None, Query(max_length=1024, description="`next` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Key = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[A-Za-z0-9._:-]{1,128}$",
+        description="The same key and body name the same run, however often they are sent.",
+    ),
+]
+
+
+class _KindsConvertor(Convertor[str]):
+    """Let a path begin with one of the kinds, so that every other path stays unknown."""
+
+    regex = "|".join(KINDS)
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("kinds", _KindsConvertor())
+
+
+def pairs(what: str, given: Sequence[str]) -> dict[str, str]:
+    """Return `name=value` parameters as a mapping."""
+    found = {}
+    for one in given:
+        name, separator, value = one.partition("=")
+        if not name or not separator:
+            raise InvalidInput(
+                f"{what}={one[:80]!r} is not name=value", code="request.invalid",
+                fix=f"write {what}=name=value",
+            )  # fmt: skip
+        found[name] = value
+    return found

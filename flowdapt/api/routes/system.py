@@ -1,0 +1,309 @@
+"""Calls about the daemon itself: health, figures, plugins, executors, secrets, drain, upkeep."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import trio
+from fastapi import Query
+from pydantic import ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flowdapt.api import direct
+from flowdapt.api.answers import answer, backend_of
+from flowdapt.api.bodies import read_model
+from flowdapt.api.parameters import Segment
+from flowdapt.api.routing import Responses, Wire, new_router, problems, returns, takes
+from flowdapt.domain.errors import NotFound
+
+__all__ = ["health_router", "router"]
+
+health_router = new_router("health", prefix="")
+router = new_router("system")
+
+DryRun = Annotated[bool, Query(description="Say what would go, and delete nothing.")]
+
+
+class Executor(Wire):
+    """An executor profile and how busy it is."""
+
+    name: str
+    kind: str
+    state: str
+    slots: int | None
+    busy: int
+    waiting: int
+    cpus: float
+    gpus: float
+    memory_bytes: int
+    resources: dict[str, float]
+    active: bool
+
+
+class Status(Wire):
+    """What the daemon says of itself."""
+
+    version: str
+    pid: int
+    uptime_s: float
+    socket: str
+    database: str
+    broker: str
+    executor: Executor
+    services: dict[str, str]
+    runs: dict[str, int]
+    draining: bool
+    artifacts: str
+    data_dir: str
+    log_file: str | None
+    free_bytes: int
+    warnings: list[str]
+
+
+class ExecutorList(Wire):
+    """The executor profiles, by name."""
+
+    items: list[Executor]
+
+
+class Worker(Wire):
+    """One worker of an executor."""
+
+    name: str
+    state: str
+    pid: int | None = None
+    task_key: str | None = None
+    rss_bytes: int | None = None
+    details: dict[str, Any]
+
+
+class WorkerList(Wire):
+    """The workers of an executor."""
+
+    items: list[Worker]
+
+
+class Plugin(Wire):
+    """A plugin; `error` says why it is disabled."""
+
+    name: str
+    version: str = ""
+    enabled: bool = True
+    builtin: bool = False
+    provides: list[str]
+    error: str | None = None
+
+
+class PluginList(Wire):
+    """The plugins that were found."""
+
+    items: list[Plugin]
+
+
+class SecretValue(Wire):
+    """A value to keep; it is never given out again."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    value: str = Field(min_length=1, max_length=65536)
+
+
+class SecretInfo(Wire):
+    """A secret that exists, and where its value lies."""
+
+    name: str
+    place: Literal["environment", "keyring", "file"]
+
+
+class SecretList(Wire):
+    """The names of secrets."""
+
+    items: list[SecretInfo]
+
+
+class Drained(Wire):
+    """Whether the daemon is about to end."""
+
+    draining: bool
+
+
+class Collected(Wire):
+    """What a collection deleted, or would delete."""
+
+    runs: int = 0
+    orphans: int = 0
+    dry_run: bool = False
+
+
+class Backup(Wire):
+    """A copy of the database that was written and checked."""
+
+    path: str
+    size_bytes: int
+
+
+class Checked(Wire):
+    """Every broken invariant, in words; empty when all hold."""
+
+    problems: list[str]
+
+
+_FIGURES: Responses = {
+    200: {
+        "description": "Prometheus text.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
+
+
+@health_router.get("/livez", status_code=204)
+async def live(request: Request) -> Response:
+    """Say that the process answers."""
+    return await direct.live(request)
+
+
+@health_router.get("/readyz", status_code=204, responses=problems(503))
+async def ready(request: Request) -> Response:
+    """Say whether the daemon takes work."""
+    return await direct.ready(request)
+
+
+@health_router.get(
+    "/metrics",
+    responses=_FIGURES,
+)
+async def metrics(request: Request) -> Response:
+    """Get the daemon's figures."""
+    backend = backend_of(request)
+    text = backend.measures.text(await backend.store.count_runs(), backend.health.slots())
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/status", responses=returns(Status))
+async def status(request: Request) -> Response:
+    """Say how the daemon is."""
+    return answer(Status.model_validate(await backend_of(request).health.status()))
+
+
+@router.get("/executors", responses=returns(ExecutorList))
+async def list_executors(request: Request) -> Response:
+    """List the executor profiles."""
+    found = backend_of(request).health.executors()
+    return answer(ExecutorList.model_validate({"items": found}))
+
+
+@router.get("/executors/{name}/workers", responses=returns(WorkerList) | problems(404, 422))
+async def list_workers(request: Request, name: Segment) -> Response:
+    """List the workers of an executor as they are now."""
+    executors = backend_of(request).executors
+    if name not in executors:
+        raise NotFound(
+            f"there is no executor {name!r}",
+            code="executor.not_found",
+            fix=f"executors are {', '.join(sorted(executors))}",
+        )
+    items = [
+        Worker(
+            name=worker.name,
+            state=worker.state,
+            pid=worker.pid,
+            task_key=worker.task_key,
+            rss_bytes=worker.rss_bytes,
+            details=dict(worker.details),
+        )
+        for worker in executors[name].workers()
+    ]
+    return answer(WorkerList(items=items))
+
+
+@router.get("/plugins", responses=returns(PluginList))
+async def list_plugins(request: Request) -> Response:
+    """List the plugins that were found, also those that could not be loaded."""
+    items = [
+        Plugin(
+            name=found.name,
+            version=found.version,
+            enabled=found.enabled,
+            builtin=found.builtin,
+            provides=list(found.provides),
+            error=found.error,
+        )
+        for found in backend_of(request).plugins()
+    ]
+    return answer(PluginList(items=items))
+
+
+@router.get("/secrets", responses=returns(SecretList) | problems(503))
+async def list_secrets(request: Request) -> Response:
+    """List the names of secrets; values are never given out."""
+    found = await trio.to_thread.run_sync(backend_of(request).secrets.list_)
+    return answer(SecretList(items=[SecretInfo(name=one.name, place=one.place) for one in found]))
+
+
+@router.get("/secrets/{name}", responses=returns(SecretInfo) | problems(404, 422, 503))
+async def get_secret(request: Request, name: Segment) -> Response:
+    """Say where a secret lies; its value is never given out."""
+    found = await trio.to_thread.run_sync(backend_of(request).secrets.list_)
+    for one in found:
+        if one.name == name:
+            return answer(SecretInfo(name=one.name, place=one.place))
+    raise NotFound(
+        f"there is no secret {name!r}", code="secret.missing", fix=f"flowdapt secret set {name}"
+    )
+
+
+@router.put(
+    "/secrets/{name}",
+    responses=returns(SecretInfo) | problems(400, 413, 415, 422, 503, 507),
+    openapi_extra=takes(SecretValue),
+)
+async def put_secret(request: Request, name: Segment) -> Response:
+    """Keep a secret, in the keyring or in the file of mode 0600."""
+    body = await read_model(request, SecretValue)
+    place = await trio.to_thread.run_sync(backend_of(request).secrets.set, name, body.value)
+    return answer(SecretInfo(name=name, place=place))
+
+
+@router.delete("/secrets/{name}", status_code=204, responses=problems(404, 422, 503, 507))
+async def delete_secret(request: Request, name: Segment) -> Response:
+    """Forget a secret."""
+    await trio.to_thread.run_sync(backend_of(request).secrets.delete, name)
+    return Response(status_code=204)
+
+
+@router.post("/drain", status_code=202, responses=returns(Drained, 202))
+async def drain(
+    request: Request,
+    now: Annotated[bool, Query(description="Do not let running stages end.")] = False,
+) -> Response:
+    """End the daemon: nothing new is accepted, running stages may end first."""
+    backend_of(request).control.drain(now=now)
+    return answer(Drained(draining=True), 202)
+
+
+@router.delete("/drain", responses=returns(Drained) | problems(409))
+async def undrain(request: Request) -> Response:
+    """Take work again, while the daemon still waits for its stages."""
+    control = backend_of(request).control
+    control.undrain()
+    return answer(Drained(draining=False))
+
+
+@router.post("/gc", responses=returns(Collected) | problems(422, 503, 507))
+async def collect_garbage(request: Request, dry_run: DryRun = False) -> Response:
+    """Delete what retention and orphaned files leave to delete."""
+    found = await backend_of(request).control.collect_garbage(dry_run=dry_run)
+    return answer(Collected.model_validate(found))
+
+
+@router.post("/backup", status_code=201, responses=returns(Backup, 201) | problems(409, 503, 507))
+async def write_backup(request: Request) -> Response:
+    """Write a checked copy of the database while runs go on."""
+    return answer(Backup.model_validate(await backend_of(request).control.backup()), 201)
+
+
+@router.get("/check", responses=returns(Checked) | problems(503))
+async def check(request: Request) -> Response:
+    """Check the invariants of the store and its files."""
+    return answer(Checked(problems=list(await backend_of(request).control.check())))

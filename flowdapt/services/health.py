@@ -1,0 +1,170 @@
+"""Tell how the daemon is: what it serves, whether it takes work, and how much disk is left.
+
+Decides nothing about runs; who drains or ends the daemon is told here and asked from here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from flowdapt.domain.errors import FlowdaptError
+from flowdapt.domain.run import EventDraft
+from flowdapt.logs import get_log
+from flowdapt.ports.clock import Clock
+from flowdapt.ports.executor import Executor
+from flowdapt.ports.store import Store
+
+__all__ = ["About", "DiskWatch", "Health"]
+
+DISK_LOW = "com.event.system.disk_low"
+DISK_RECOVERED = "com.event.system.disk_recovered"
+_DISK_LOOK_S = 30.0
+
+log = get_log("flowdapt.health")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What does not change while the daemon lives. URLs are without passwords."""
+
+    version: str
+    socket: str
+    database: str
+    broker: str
+    artifacts: str
+    data_dir: str
+    log_file: str | None
+
+
+class DiskWatch:
+    """Watch the free space of the data directory; tell it once when it runs low, once when not."""
+
+    def __init__(self, data: Path, *, warn_bytes: int, min_bytes: int) -> None:
+        self._data = data
+        self._warn_bytes = warn_bytes
+        self.min_bytes = min_bytes
+        self.low = False
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self._data).free
+
+    def look(self) -> str | None:
+        """Return the type of the event to tell, when the state has changed."""
+        low = self.free_bytes() < self._warn_bytes
+        if low == self.low:
+            return None
+        self.low = low
+        return DISK_LOW if low else DISK_RECOVERED
+
+
+class Health:
+    """The state of this daemon as clients see it."""
+
+    def __init__(
+        self,
+        about: About,
+        *,
+        store: Store,
+        clock: Clock,
+        executors: Mapping[str, Executor],
+        active_executor: Callable[[], str],
+        disk: DiskWatch,
+        slots: Callable[[], Mapping[str, tuple[int, int]]] = dict,
+    ) -> None:
+        self.about = about
+        self.services: dict[str, str] = {}
+        self.draining = False
+        self.ready = False
+        self._store = store
+        self._clock = clock
+        self._executors = executors
+        self._active = active_executor
+        self._disk = disk
+        self._slots = slots
+        self._began = clock.monotonic()
+
+    @property
+    def takes_work(self) -> bool:
+        return self.ready and not self.draining
+
+    async def status(self) -> dict[str, Any]:
+        """Return the state in the words of `flowdapt status -o json`."""
+        about = self.about
+        return {
+            "version": about.version,
+            "pid": os.getpid(),
+            "uptime_s": round(self._clock.monotonic() - self._began, 3),
+            "socket": about.socket,
+            "database": about.database,
+            "broker": about.broker,
+            "executor": self.executor(self._active()),
+            "services": dict(self.services),
+            "runs": dict(await self._runs()),
+            "draining": self.draining,
+            "artifacts": about.artifacts,
+            "data_dir": about.data_dir,
+            "log_file": about.log_file,
+            "free_bytes": self._disk.free_bytes(),
+            "warnings": self.warnings(),
+        }
+
+    async def _runs(self) -> Mapping[str, int]:
+        counts = dict(await self._store.count_runs())
+        return {"queued": 0, "running": 0} | counts
+
+    def executor(self, name: str) -> dict[str, Any]:
+        """Return one executor as `status` and `executor ls` show it."""
+        executor = self._executors[name]
+        capacity = executor.capacity()
+        busy, waiting = self._slots().get(name, (0, 0))
+        return {
+            "name": name,
+            "kind": executor.kind,
+            "state": self.services.get(f"executor {name}", "ready"),
+            "slots": capacity.slots,
+            "busy": busy,
+            "waiting": waiting,
+            "cpus": capacity.cpus,
+            "gpus": capacity.gpus,
+            "memory_bytes": capacity.memory_bytes,
+            "resources": dict(capacity.custom),
+            "active": name == self._active(),
+        }
+
+    def slots(self) -> Mapping[str, tuple[int, int]]:
+        return self._slots()
+
+    def executors(self) -> list[dict[str, Any]]:
+        return [self.executor(name) for name in sorted(self._executors)]
+
+    def warnings(self) -> list[str]:
+        """Return what a person should see to, in words."""
+        if not self._disk.low:
+            return []
+        return [f"only {self._disk.free_bytes() // 1024**2} MiB are free on the disk of the data"]
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Look at the disk now and then, until cancelled."""
+        task_status.started()
+        while True:
+            event = self._disk.look()
+            if event is not None:
+                await self._tell(event)
+            await self._clock.sleep(_DISK_LOOK_S)
+
+    async def _tell(self, event: str) -> None:
+        free = self._disk.free_bytes()
+        log.warning("disk space has changed", type=event, free_bytes=free)
+        draft = EventDraft(event, "daemon", json.dumps({"free_bytes": free}))
+        try:
+            await self._store.add_event(draft)
+        except FlowdaptError as error:
+            log.warning("the event could not be stored", reason=error.message)

@@ -1,0 +1,213 @@
+"""A whole API over a real database in a temporary directory, with an executor of the test's own."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+
+from flowdapt.api.backend import ApiLimits, Backend, PluginInfo
+from flowdapt.api.guard import Framework, Guard
+from flowdapt.api.server import Deadlines, Server
+from flowdapt.api.socket import UnixSocket
+from flowdapt.ports.broker import Broker, Message
+from flowdapt.runtime.artifact_store import ArtifactStore
+from flowdapt.secrets import Secrets
+from flowdapt.services.clock import SystemClock
+from flowdapt.services.compute import Compute
+from flowdapt.services.driver import DriverTools
+from flowdapt.services.health import About, DiskWatch, Health
+from flowdapt.services.measures import Measures
+from flowdapt.services.resources import Resources
+from flowdapt.services.runs import Runs
+from flowdapt.stores.factory import create_store
+from flowdapt.testing import FakeExecutor, MemoryLogs, MemoryValues
+
+WORKFLOW = """
+kind: workflow
+metadata: {name: %s}
+spec:
+  stages:
+    - {name: only, target: some.module.stage}
+"""
+
+
+class DirectBroker(Broker):
+    """Hands messages to subscribers of the same loop; bounded as the port says."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[_Subscription] = []
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.sleep_forever()
+
+    def publish(self, message: Message) -> None:
+        for subscription in self._subscribers:
+            subscription.offer(message)
+
+    @asynccontextmanager
+    async def subscribe(
+        self, *topics: str, key: str | None = None, capacity: int = 10_000
+    ) -> AsyncIterator[AsyncIterator[Message]]:
+        subscription = _Subscription(topics, key, capacity)
+        self._subscribers.append(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscribers.remove(subscription)
+
+
+class _Subscription:
+    def __init__(self, topics: tuple[str, ...], key: str | None, capacity: int) -> None:
+        self._topics, self._key = topics, key
+        self._kept: deque[Message] = deque(maxlen=capacity)
+        self._lot = trio.lowlevel.ParkingLot()
+
+    def offer(self, message: Message) -> None:
+        if message.topic in self._topics and self._key in (None, message.key):
+            self._kept.append(message)
+            self._lot.unpark_all()
+
+    def __aiter__(self) -> _Subscription:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._kept:
+            await self._lot.park()
+        await trio.lowlevel.checkpoint()
+        return self._kept.popleft()
+
+
+class NoControl:
+    """The daemon's own switches, noted and not pulled."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def drain(self, *, now: bool) -> None:
+        self.calls.append(("drain", now))
+
+    def undrain(self) -> None:
+        self.calls.append(("undrain", None))
+
+    async def collect_garbage(self, *, dry_run: bool) -> dict[str, Any]:
+        return {"runs": 0, "orphans": 0, "dry_run": dry_run}
+
+    async def backup(self) -> dict[str, Any]:
+        return {"path": "/somewhere", "size_bytes": 1}
+
+    async def check(self) -> list[str]:
+        return []
+
+
+@dataclass
+class Api:
+    """One API under test: `client` reaches it without a socket, `connect` through one."""
+
+    backend: Backend
+    executor: FakeExecutor
+    logs: MemoryLogs
+    control: NoControl
+    app: Guard
+    client: httpx.AsyncClient
+    home: Path
+    server: Server | None = None
+    socket_path: Path | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    async def apply(self, name: str = "flow", text: str = "") -> httpx.Response:
+        body = text or WORKFLOW % name
+        return await self.client.post(
+            "/api/v1/apply", content=body, headers={"content-type": "application/yaml"}
+        )
+
+    async def run(self, name: str = "flow", **body: Any) -> dict[str, Any]:
+        answer = await self.client.post(
+            f"/api/v1/workflows/{name}/runs", json=body, headers={"prefer": "wait=10"}
+        )
+        assert answer.status_code in (200, 202), answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@asynccontextmanager
+async def running_api(
+    *,
+    listen: bool = False,
+    limits: ApiLimits | None = None,
+    deadlines: Deadlines | None = None,
+    connections_max: int = 100,
+) -> AsyncIterator[Api]:
+    with tempfile.TemporaryDirectory(prefix="fd-") as folder:
+        home = Path(folder)
+        clock, broker, logs, values = SystemClock(), DirectBroker(), MemoryLogs(), MemoryValues()
+        store = create_store("", data_dir=home, clock=clock)
+        await store.open()
+        executor = FakeExecutor()
+        executors = {"local": executor}
+        owner = f"test-{secrets.token_hex(4)}"
+        compute = Compute(DriverTools(store, broker, logs, values, clock), executors, owner=owner)
+        resources = Resources(store=store, broker=broker)
+        runs = Runs(
+            store=store, broker=broker, values=values, logs=logs, clock=clock,
+            catalog=resources, engine=compute,
+        )  # fmt: skip
+        about = About("0", "/s", "sqlite", "inprocess", "file:", folder, None)
+        health = Health(
+            about, store=store, clock=clock, executors=executors,
+            active_executor=lambda: runs.default_executor,
+            disk=DiskWatch(home, warn_bytes=0, min_bytes=0), slots=compute.slots,
+        )  # fmt: skip
+        health.ready = True
+        control = NoControl()
+        backend = Backend(
+            runs=runs, resources=resources, store=store, logs=logs, broker=broker,
+            secrets=Secrets(home / "secrets" / "s.json", environ={}, keyring=lambda: None),
+            artifacts=ArtifactStore(str(home / "artifacts")), health=health, measures=Measures(),
+            control=control, executors=executors,
+            plugins=lambda: [PluginInfo("local", "1", builtin=True, provides=("executor local",))],
+            limits=limits or ApiLimits(),
+        )  # fmt: skip
+        app = Guard(Framework(), backend)
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+            trio.open_nursery() as nursery,
+        ):
+            await nursery.start(compute.run)
+            await nursery.start(backend.measures.run, broker)
+            api = Api(backend, executor, logs, control, app, client, home)
+            bound = None
+            if listen:
+                bound = UnixSocket(home / "run" / "s")
+                api.socket_path = bound.path
+                api.server = Server(
+                    app, bound.socket, deadlines=deadlines, connections_max=connections_max
+                )
+                await nursery.start(api.server.run)
+            try:
+                yield api
+            finally:
+                backend.stopping.set()
+                nursery.cancel_scope.cancel()
+                if bound is not None:
+                    bound.close()
+        with trio.CancelScope(shield=True):
+            await store.close()
+
+
+def connected(path: Path) -> socket.socket:
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.connect(str(path))
+    link.settimeout(20)
+    return link
