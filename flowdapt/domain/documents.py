@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Literal
 
 from flowdapt.domain.errors import Problem, TooLarge
@@ -26,9 +27,11 @@ from flowdapt.domain.positions import (
 )
 from flowdapt.domain.yaml_reading import read_yaml
 
-__all__ = ["Document", "Form", "documents_of", "read"]
+__all__ = ["MAX_DOCUMENTS", "Document", "Form", "documents_of", "read"]
 
 Form = Literal["yaml", "json"]
+MAX_DOCUMENTS = 1000
+_TOO_MANY = f"more than {MAX_DOCUMENTS} documents in one text"
 # What YAML calls printable, less what only other encodings and terminals use.
 _UNREADABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -80,7 +83,7 @@ def read(
     documents: list[Document] = []
     try:
         for value, find_places in _values(_decoded(text), form):
-            documents.extend(_split(value, source, find_places))
+            documents += _bounded(_split(value, source, find_places))
     except TextProblem as error:
         line, column = error.mark
         problem = Problem(
@@ -112,7 +115,9 @@ def _values(text: str, form: Form | None) -> Iterator[tuple[Any, Callable[[], Pl
         else:
             yield value, lambda: places_in_json(text)
             return
-    for value, place in read_yaml(text):
+    for count, (value, place) in enumerate(read_yaml(text)):
+        if count >= MAX_DOCUMENTS:
+            raise TextProblem("document.too_many", _TOO_MANY, place.mark, "apply them in parts")
         if value is not None:
             yield value, lambda place=place: place  # type: ignore[misc]
 
@@ -127,6 +132,13 @@ def _split(value: Any, source: str | None, find: Callable[[], Place] | None) -> 
             yield Document(item, source, find, (*prefix, index))
     else:
         yield Document(value, source, find)
+
+
+def _bounded(documents: Iterator[Document]) -> list[Document]:
+    several = list(islice(documents, MAX_DOCUMENTS + 1))
+    if len(several) > MAX_DOCUMENTS:
+        raise TextProblem("document.too_many", _TOO_MANY, (1, 1), "apply them in parts")
+    return several
 
 
 def _refuse_size(text: str | bytes) -> None:

@@ -29,8 +29,9 @@ _MAX_CHARS = 64
 
 def parse_duration_s(value: object) -> float:
     """Return seconds; plain numbers are seconds. Raise ValueError with the accepted forms."""
+    seconds: float
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = value
     elif isinstance(value, str):
         seconds = _sum_of_parts(value.strip())
     else:
@@ -39,7 +40,7 @@ def parse_duration_s(value: object) -> float:
         )
     if not 0 <= seconds <= _LONGEST_S:
         raise ValueError("a duration lies between 0 and ten years")
-    return seconds
+    return float(seconds)
 
 
 def _sum_of_parts(text: str) -> float:

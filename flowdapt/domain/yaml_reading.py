@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_ALIASED_NODES", "MAX_NODES", "read_yaml"]
 
 MAX_NODES = 200_000
+_TAG_MAX_CHARS = 80
 MAX_ALIASED_NODES = 10_000
 _MAX_ALIASED_CHARS = 1024 * 1024
 _CORE_TAGS = frozenset({"str", "int", "float", "bool", "null", "map", "seq"})
@@ -104,12 +105,18 @@ def _bounded_scanner() -> type:
     from ruamel.yaml.scanner import Scanner
 
     class BoundedScanner(Scanner):
-        """Refuses deep flow collections before looking ahead over them, which is quadratic."""
+        """Refuses before it looks ahead: over deep collections and long tags that is quadratic."""
 
         def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:  # noqa: N803
             if len(self.flow_context) >= MAX_DEPTH:
                 raise _too_deep(_mark(self.reader.get_mark()))
             super().fetch_flow_collection_start(TokenClass, to_push)
+
+        def scan_tag(self) -> Any:
+            word = self.reader.prefix(_TAG_MAX_CHARS).split(maxsplit=1)[0]
+            if word != "!" and word.removeprefix("!!") not in _CORE_TAGS:
+                raise _bad_tag(word, _mark(self.reader.get_mark()))
+            return super().scan_tag()
 
     return BoundedScanner
 
@@ -241,12 +248,16 @@ def _merge(source: _Node, values: dict[str, Any], place: Place) -> None:
 def _refuse_tag(event: Any, mark: Mark) -> None:
     tag = event.tag
     if tag and tag != "!" and tag.removeprefix("tag:yaml.org,2002:") not in _CORE_TAGS:
-        raise TextProblem(
-            "document.tag",
-            f"the tag {str(tag)[:80]} is not allowed",
-            mark,
-            fix="documents hold plain data: remove the tag",
-        )
+        raise _bad_tag(str(tag), mark)
+
+
+def _bad_tag(tag: str, mark: Mark) -> TextProblem:
+    return TextProblem(
+        "document.tag",
+        f"the tag {tag[:80]} is not allowed",
+        mark,
+        fix="documents hold plain data: remove the tag",
+    )
 
 
 def _scalar(event: ScalarEvent, mark: Mark) -> Any:
