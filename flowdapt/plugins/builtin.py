@@ -1,0 +1,17 @@
+"""What comes with flowdapt, declared through the same hooks as a stranger's: strings, nothing imported."""
+
+from __future__ import annotations
+
+from flowdapt.plugins.hookspecs import hookimpl
+
+__all__ = ["flowdapt_brokers", "flowdapt_executors"]
+
+
+@hookimpl
+def flowdapt_executors() -> dict[str, str]:
+    return {"local": "flowdapt.plugins.executors.local.executor:LocalExecutor"}
+
+
+@hookimpl
+def flowdapt_brokers() -> dict[str, str]:
+    return {"inprocess": "flowdapt.plugins.brokers.inprocess:InProcessBroker"}
