@@ -1,0 +1,66 @@
+"""Run the figures and print them as ratios: `python -m benchmarks [run chain items …] [--json FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import figures
+from benchmarks.figures import FIGURES, Figure
+from benchmarks.growth import growth
+from benchmarks.workstation import open_workstation
+
+_ALL = [*FIGURES, "runs", "idle", "growth"]
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what was asked for; exit 1 when a figure missed its target."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*_ALL, []], default=_ALL)
+    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    parser.add_argument("--dbos", type=float, help="runs a second of DBOS, measured in this run")
+    options = parser.parse_args(arguments)
+    found = list(_measure(options.names or _ALL, options.dbos))
+    _print(found)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(figure) for figure in found], indent=1))
+    return 0 if all(figure.reached for figure in found) else 1
+
+
+def _measure(names: list[str], dbos_per_s: float | None) -> Iterable[Figure]:
+    if {*names} & {*FIGURES, "runs"}:
+        with open_workstation() as station:
+            for name in names:
+                if name in FIGURES:
+                    yield from _told(FIGURES[name](station))
+            if "runs" in names:
+                yield from _told(figures.many_runs(station, dbos_per_s))
+    if "idle" in names:
+        yield from _told(figures.start_and_idle())
+    if "growth" in names:
+        yield from _told(growth())
+
+
+def _told(found: list[Figure]) -> list[Figure]:
+    for figure in found:
+        print(f"{figure.name}: {figure.ratio:.2f} ({figure.measured})", file=sys.stderr, flush=True)
+    return found
+
+
+def _print(found: list[Figure]) -> None:
+    print("| figure | ratio | to reach | | measured | floor in the same run |")
+    print("|---|---|---|---|---|---|")
+    for figure in found:
+        mark = "reached" if figure.reached else "MISSED"
+        print(
+            f"| {figure.name} | {figure.ratio:.2f} | {figure.target} | {mark} "
+            f"| {figure.measured} | {figure.floor} |"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

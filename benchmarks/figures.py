@@ -1,0 +1,229 @@
+"""The figures: each measures flowdapt and its floor in the same run and says the ratio between them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import floors
+from benchmarks.floors import Commits
+from benchmarks.raw_http import RawConnection
+from benchmarks.timing import (
+    Sample,
+    children_of,
+    cpu_seconds,
+    interleave,
+    now,
+    repeat,
+    rss_mib,
+    time_once,
+)
+from benchmarks.workstation import Workstation, open_workstation
+from flowdapt.client import Client
+
+__all__ = ["FIGURES", "Figure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured figure: `ratio` is to the floor (or a plain number), `target` what it should be."""
+
+    name: str
+    measured: str
+    floor: str
+    ratio: float
+    target: str
+    reached: bool
+
+
+def _at_most(name: str, measured: str, floor: str, ratio: float, limit: float) -> Figure:
+    return Figure(name, measured, floor, ratio, f"<= {limit:g}", ratio <= limit)
+
+
+def _at_least(name: str, measured: str, floor: str, ratio: float, limit: float) -> Figure:
+    return Figure(name, measured, floor, ratio, f">= {limit:g}", ratio >= limit)
+
+
+def _run(client: Client, workflow: str, **input_: object) -> None:
+    run = client.run(workflow, input_, wait=True)
+    assert run.state == "finished", f"{workflow}: {run.state} {run.error}"
+
+
+def one_run(station: Workstation) -> list[Figure]:
+    """Time one no-op run from submission to result."""
+    with (
+        closing(RawConnection(station.home)) as raw,
+        closing(Commits(station.home, "FULL")) as full,
+    ):
+        noop, empty, commit = interleave(
+            [lambda: _run(station.client, "noop"), raw.empty_request, full.commit], 300, warm=20
+        )
+    trip = floors.worker_round_trips(300)
+    floor_s = empty.median_s + commit.median_s + trip.median_s
+    words = f"request {empty.words} + FULL commit {commit.words} + worker {trip.words}"
+    return [
+        _at_most("one no-op run / floor", noop.words, words, noop.median_s / floor_s, 3),
+        _at_most("one no-op run / DBOS's 9.2 ms", noop.words, "9.2 ms", noop.median_s / 0.0092, 1),
+    ]
+
+
+def chain(station: Workstation) -> list[Figure]:
+    """Time 20 no-op stages in a line, per stage."""
+    with closing(Commits(station.home, "NORMAL")) as normal:
+        whole, commit = interleave([lambda: _run(station.client, "chain"), normal.commit], 60)
+    trip = floors.worker_round_trips(300)
+    stage = Sample(tuple(time_s / 20 for time_s in whole.times_s))
+    floor_s = trip.median_s + commit.median_s
+    words = f"worker {trip.words} + NORMAL commit {commit.words}"
+    return [_at_most("a stage of a chain / floor", stage.words, words, stage.median_s / floor_s, 3)]
+
+
+def items(station: Workstation) -> list[Figure]:
+    """Count items a second of one mapped stage, durable."""
+    floor = floors.pool_items_per_s()
+    figures = []
+    for count, limit in ((10_000, 50), (100_000, 100)):
+        sample = repeat(lambda count=count: _run(station.client, "items", n=count), 9, warm=2)
+        rate = count / sample.median_s
+        words = f"{rate:,.0f}/s, {sample.words}"
+        name = f"{count:,} items / floor"
+        figures.append(_at_least(name, words, f"{floor:,.0f}/s", rate / floor, limit))
+    return figures
+
+
+def many_runs(station: Workstation, dbos_per_s: float | None) -> list[Figure]:
+    """Count completed runs a second, 16 in flight."""
+    clients = threading.local()
+
+    def one(_: int) -> None:
+        if not hasattr(clients, "own"):
+            clients.own = Client()
+        _run(clients.own, "noop")
+
+    rates = []
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(one, range(64)))
+        for _ in range(5):
+            took = time_once(lambda: list(pool.map(one, range(200))))
+            rates.append(200 / took)
+    rate = sorted(rates)[2]
+    floor = dbos_per_s or 85.0
+    words = f"{floor:.0f}/s ({'measured now' if dbos_per_s else 'measured earlier'})"
+    return [_at_least("200 runs, 16 in flight / DBOS", f"{rate:.0f}/s", words, rate / floor, 3)]
+
+
+def big_array(station: Workstation) -> list[Figure]:
+    """Time 100 MB from stage to stage."""
+    before = rss_mib(station.pid)
+    sample = repeat(lambda: _run(station.client, "array"), 9, warm=2)
+    grown = rss_mib(station.pid) - before
+    with TemporaryDirectory(dir=station.home) as folder:
+        floor_s = floors.array_round_s(Path(folder))
+    return [
+        _at_most(
+            "100 MB array / floor",
+            sample.words,
+            f"{floor_s * 1000:.0f} ms",
+            sample.median_s / floor_s,
+            1.5,
+        ),
+        _at_most("daemon growth by it, MiB", f"{grown:.1f}", "-", grown, 10),
+    ]
+
+
+def burning(station: Workstation) -> list[Figure]:
+    """Measure how well 8 items of half a second fill two slots."""
+    alone = repeat(lambda: _run(station.client, "alone"), 5, warm=1).median_s
+    whole = repeat(lambda: _run(station.client, "burn", n=8), 5, warm=1)
+    ideal = alone * 8 / 2
+    return [
+        _at_least(
+            "8 x 0.5 s on 2 slots, efficiency",
+            whole.words,
+            f"{ideal:.2f} s",
+            ideal / whole.median_s,
+            0.95,
+        )
+    ]
+
+
+def start_and_idle() -> list[Figure]:
+    """Time the start, then look at the idle daemon."""
+    floor = floors.import_floor()
+    starts = []
+    for _ in range(5):
+        began = now()
+        with open_workstation(apply=False):
+            starts.append(now() - began)
+    start = Sample(tuple(starts))
+    with open_workstation() as station:
+        _run(station.client, "noop")
+        time.sleep(65)
+        rss, children = rss_mib(station.pid), len(children_of(station.pid))
+        used = cpu_seconds(station.pid)
+        time.sleep(60)
+        idle = (cpu_seconds(station.pid) - used) / 60 * 100
+    return [
+        _at_most(
+            "start to ready / importing FastAPI and SQLModel",
+            start.words,
+            floor.words,
+            start.median_s / floor.median_s,
+            1.2,
+        ),
+        _at_most("idle memory, MiB", f"{rss:.0f}", "-", rss, 90),
+        _at_most("children after 60 s idle", str(children), "-", children, 0),
+        _at_most("idle CPU, % of a core", f"{idle:.2f}", "-", idle, 0.3),
+    ]
+
+
+def commands(station: Workstation) -> list[Figure]:
+    """Time whole commands against an interpreter that does nothing."""
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        whole = [sys.executable, "-m", "flowdapt", *arguments]
+        return subprocess.run(whole, env=station.environment, check=True, capture_output=True)
+
+    nothing = [sys.executable, "-c", "pass"]
+    floor, shown, listed = interleave(
+        [
+            lambda: subprocess.run(nothing, check=True, env=os.environ),
+            lambda: command("--help"),
+            lambda: command("get", "runs"),
+        ],
+        15,
+    )
+    return [
+        _at_most(
+            "flowdapt --help / python -c pass",
+            shown.words,
+            floor.words,
+            shown.median_s / floor.median_s,
+            8,
+        ),
+        _at_most(
+            "flowdapt get runs / python -c pass",
+            listed.words,
+            floor.words,
+            listed.median_s / floor.median_s,
+            20,
+        ),
+    ]
+
+
+FIGURES = {
+    "run": one_run,
+    "chain": chain,
+    "items": items,
+    "array": big_array,
+    "burn": burning,
+    "commands": commands,
+}
