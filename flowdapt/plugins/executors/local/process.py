@@ -1,0 +1,351 @@
+"""Decide how the daemon drives one worker process: start, call, outcome, and every way it may end.
+
+When a worker is used, replaced or let go is the executor's affair.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.domain.task import Cancelled, ErrorInfo, Failed, Finished, Lost, Started
+from flowdapt.plugins.executors.local.output import Drain
+from flowdapt.runtime.descendants import MARK, end_tree, sweep
+from flowdapt.runtime.frames import (
+    PACKET_MAX_BYTES,
+    Assembler,
+    BadFrame,
+    FrameTooLarge,
+    Retiring,
+    Setup,
+    pack,
+    read_message,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flowdapt.domain.task import Outcome, TaskCall, WorkerEnvironment
+    from flowdapt.ports.executor import Emit
+
+__all__ = ["WorkerProcess"]
+
+# A body that looks at `cancelled` gets this long before the signal; most never look.
+_ASK_FIRST_S = 0.2
+# From the last word of a process to its exit status.
+_EXIT_S = 1.0
+
+# Packets are decoded before anything else runs on the loop: one buffer serves all workers.
+_buffer = bytearray(PACKET_MAX_BYTES)
+_view = memoryview(_buffer)
+
+
+class WorkerProcess:
+    """One child process. Make it on the thread whose end shall be its end."""
+
+    def __init__(
+        self,
+        name: str,
+        environment: WorkerEnvironment,
+        *,
+        mark: str,
+        variables: Mapping[str, str],
+        cwd: str | None,
+    ) -> None:
+        self.name = name
+        self.mark = mark
+        self.call: TaskCall | None = None
+        self.last: tuple[str, str] | None = None
+        self.gpu_devices: str | None = None
+        self.idle_since = time.monotonic()
+        self.start_deadline = 0.0
+        self.retiring = False
+        self.used = False
+        self.gone = trio.Event()
+        self._doom = ""
+        self._number = 0
+        self._assembler = Assembler()
+        self._emit: Emit = _nowhere
+        self._channel, self._control = self._start(variables | {MARK: mark}, cwd)
+        self._out = Drain(_fileno(self._process.stdout), "stdout", environment.max_output_bytes)
+        self._err = Drain(_fileno(self._process.stderr), "stderr", environment.max_output_bytes)
+        self.pid = self._process.pid
+        self._channel.send(pack(0, Setup(environment))[0])
+
+    def _start(
+        self, variables: Mapping[str, str], cwd: str | None
+    ) -> tuple[socket.socket, socket.socket]:
+        channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control, their_control = socket.socketpair()
+        numbers = (theirs.fileno(), their_control.fileno())
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+                [sys.executable, "-P", "-m", "flowdapt.runtime.worker", *map(str, numbers), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=numbers,
+                env=dict(variables),
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            channel.close()
+            control.close()
+            raise ExecutorUnavailable(f"no worker process can be started: {error}") from error
+        finally:
+            theirs.close()
+            their_control.close()
+        channel.setblocking(False)
+        control.setblocking(False)
+        return channel, control
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def attend(self) -> None:
+        """Read its output and wait for its end; leave nothing of it behind."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._out.run)
+            nursery.start_soon(self._err.run)
+            await self._wait_exit()
+            self.gone.set()
+            # Somebody may hold a copy of its socket: whoever waits for a word must not.
+            with suppress(OSError):
+                self._channel.shutdown(socket.SHUT_RDWR)
+            if self.used:
+                await self._sweep()
+            nursery.cancel_scope.cancel()
+        self.close()
+
+    async def _wait_exit(self) -> None:
+        descriptor = os.pidfd_open(self._process.pid)
+        try:
+            await trio.lowlevel.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+        self._process.poll()
+
+    async def _sweep(self) -> None:
+        mark, session = self.mark, self.pid
+        await trio.to_thread.run_sync(lambda: sweep(mark=mark, sessions=(session,)))
+
+    def close(self) -> None:
+        """Let go of sockets and pipes, unless a task still listens."""
+        if self.call is None:
+            trio.lowlevel.notify_closing(self._channel)
+            for end in (self._channel, self._control, self._out, self._err):
+                end.close()
+
+    @property
+    def alive(self) -> bool:
+        """Say whether it can take a call."""
+        return not self.retiring and self._process.poll() is None
+
+    def dismiss(self) -> None:
+        """Let an idle worker end by itself."""
+        self.retiring = True
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_WR)
+
+    def kill(self, why: str = "") -> None:
+        """End the process now; what it started is swept when it is gone."""
+        self._doom = self._doom or why
+        self.retiring = True
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    def end(self) -> None:
+        """End it and everything below it; blocks for a moment, for the way out."""
+        self.retiring = True
+        if self._process.poll() is None:
+            end_tree(self.pid)
+            self._process.wait()
+        if self.used:
+            sweep(mark=self.mark, sessions=(self.pid,))
+
+    # -- one task ------------------------------------------------------------------------------------
+
+    async def run(self, call: TaskCall, emit: Emit) -> Outcome:
+        """Run a task and return what became of it; when cancelled, leave no process."""
+        self._begin(call, emit)
+        try:
+            try:
+                packets = pack(self._number, call)
+            except FrameTooLarge as error:
+                return _refused(call, error)
+            await self._send(packets)
+            return await self._listen()
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await self._stop(call.grace_s)
+            raise
+        finally:
+            self._finish()
+
+    def _begin(self, call: TaskCall, emit: Emit) -> None:
+        self._number = self._number % 0xFFFFFFFF + 1
+        self.call = call
+        self.used = True
+        self.last = (call.run.uid, call.stage)
+        self.start_deadline = time.monotonic() + call.start_timeout_s
+        self._emit = emit
+        self._out.begin(call, emit)
+        self._err.begin(call, emit)
+
+    def _finish(self) -> None:
+        self._out.finish()
+        self._err.finish()
+        self._emit = _nowhere
+        self.call = None
+        self.idle_since = time.monotonic()
+        if self.gone.is_set():
+            self.close()
+
+    async def _send(self, packets: list[bytes]) -> None:
+        for packet in packets:
+            while True:
+                try:
+                    self._channel.send(packet)
+                    break
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self._channel)
+                except OSError:
+                    return  # it is gone: listening tells how
+
+    async def _listen(self) -> Outcome:
+        while True:
+            await trio.lowlevel.wait_readable(self._channel)
+            try:
+                size = self._channel.recv_into(_buffer)
+            except BlockingIOError:
+                continue
+            except OSError:
+                size = 0
+            if not size:
+                return await self._explain()
+            try:
+                outcome = self._take(size)
+            except BadFrame as error:
+                return await self._expel(f"wrote junk to its result socket: {error}")
+            if outcome is not None:
+                self._out.finish()
+                self._err.finish()
+                return outcome
+
+    def _take(self, size: int) -> Outcome | None:
+        message = self._assembler.feed(_view[:size])
+        if message is None:
+            return None
+        number, body = message
+        outcome: Outcome | None = None
+        for said in read_message(body):
+            if number != self._number:
+                if number == 0 and isinstance(said, Failed):
+                    raise ExecutorUnavailable(f"the worker cannot start: {said.error.message}")
+            elif isinstance(said, Finished | Failed | Lost | Cancelled):
+                outcome = said
+            elif isinstance(said, Retiring):
+                self.retiring = True
+            else:
+                if type(said) is Started:
+                    self.start_deadline = 0.0
+                self._emit(said)
+        return outcome
+
+    # -- its end -------------------------------------------------------------------------------------
+
+    async def _expel(self, words: str) -> Outcome:
+        self.kill()
+        assert self.call is not None
+        return Lost("bad_frame", _lost(self.call, f"the worker {words}"), self.pid)
+
+    async def _explain(self) -> Outcome:
+        """Say why there is no word any more."""
+        assert self.call is not None
+        self.retiring = True
+        with trio.move_on_after(_EXIT_S):
+            await self.gone.wait()
+        code = self._process.poll()
+        if self._doom == "closing":
+            raise ExecutorUnavailable("the executor is closing")
+        if self._doom:
+            return Lost(self._doom, _lost(self.call, _WORDS[self._doom]), self.pid)
+        if code is None:
+            return await self._expel("closed its result socket and went on")
+        reason, words = _tell_exit(code)
+        return Lost(reason, _lost(self.call, words), self.pid)
+
+    async def _stop(self, grace_s: float) -> None:
+        """Ask, tell, then kill; return when nothing of the process is left."""
+        self.retiring = True
+        deadline = trio.current_time() + grace_s
+        with suppress(OSError):
+            self._control.send(b"c")
+        with trio.move_on_after(min(_ASK_FIRST_S, grace_s)):
+            await self._hear_out()
+        with suppress(ProcessLookupError):
+            if not self.gone.is_set():
+                os.killpg(self.pid, signal.SIGTERM)
+        with trio.move_on_at(deadline):
+            await self._hear_out()
+        await trio.to_thread.run_sync(self._end_all)
+        await self.gone.wait()
+
+    async def _hear_out(self) -> None:
+        """Take its last words, so that it never waits for us to read; return when it is gone."""
+        with suppress(ExecutorUnavailable):
+            await self._listen()
+        await self.gone.wait()
+
+    def _end_all(self) -> None:
+        if not self.gone.is_set():
+            end_tree(self.pid)
+        sweep(mark=self.mark, sessions=(self.pid,))
+
+
+_WORDS = {"start_timeout": "the task did not begin within its start timeout (import or process start)"}
+
+
+def _tell_exit(code: int) -> tuple[str, str]:
+    if code >= 0:
+        return "exited", f"the worker exited with code {code} before the task had a result"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "unknown"
+    words = f"the worker was killed by signal {-code} ({name})"
+    if -code == signal.SIGKILL:
+        return "killed", f"{words}, probably out of memory"
+    return "crashed", words
+
+
+def _lost(call: TaskCall, words: str) -> ErrorInfo:
+    kind = "flowdapt.WorkerLost"
+    return ErrorInfo(kind, words, stage=call.stage, bases=(kind,))
+
+
+def _refused(call: TaskCall, error: FrameTooLarge) -> Failed:
+    kind = "flowdapt.domain.errors.TooLarge"
+    words = f"what the task takes is too large to be sent: {error}"
+    return Failed(ErrorInfo(kind, words, stage=call.stage, retryable=False, bases=(kind,)))
+
+
+def _fileno(pipe: object) -> int:
+    assert pipe is not None
+    number: int = os.dup(pipe.fileno())  # type: ignore[attr-defined]
+    pipe.close()  # type: ignore[attr-defined]
+    return number
+
+
+def _nowhere(event: object) -> None:
+    """Drop what is said outside a task."""

@@ -1,0 +1,392 @@
+"""Run tasks in a child process of the daemon: one after the other, each in a process as good as new.
+
+Started as `python -P -m flowdapt.runtime.worker SOCKET CONTROL`. The main thread takes calls and runs
+bodies, so that they may use signals; a watch thread sends what waits, hears a cancel, and ends the
+process with the daemon.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import structs
+
+from flowdapt.domain.task import (
+    Cancelled,
+    ErrorInfo,
+    Failed,
+    Finished,
+    LogLine,
+    Lost,
+    WorkerEnvironment,
+)
+from flowdapt.runtime.capture import LINE_MAX_BYTES, Capture, OutputStream
+from flowdapt.runtime.context import ContextLogHandler, RunContext
+from flowdapt.runtime.descendants import end_tree, has_children, reap_children
+from flowdapt.runtime.failures import clean, describe
+from flowdapt.runtime.frames import (
+    PACKET_MAX_BYTES,
+    Assembler,
+    FrameTooLarge,
+    Retiring,
+    ToDaemon,
+    pack,
+    read_call,
+    read_setup,
+)
+from flowdapt.runtime.invoke import Invoker, StopBody
+from flowdapt.runtime.masking import Masker
+from flowdapt.runtime.modules import Targets
+from flowdapt.runtime.restore import Baseline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowdapt.domain.task import Outcome, TaskCall, TaskEvent
+
+__all__ = ["main"]
+
+# What a body says waits so long at most: one message then carries all of a short task.
+FLUSH_S = 0.02
+_FLUSH_COUNT = 256
+# The watch thread ticks while tasks come; after this long without one it sleeps until woken.
+_TICKS_BEFORE_REST = 50
+CANCEL = b"c"
+_GONE = 3
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+class Outbox:
+    """What this process has to say about the current task, from any of its threads."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        # Appending needs no lock, so that a signal handler may speak while the main thread sends.
+        self._waiting: deque[ToDaemon] = deque()
+        self._number = 0
+
+    def begin(self, number: int) -> None:
+        """Go on to the next task: what was not sent by now is nobody's."""
+        with self._lock:
+            self._number = number
+            self._waiting.clear()
+
+    def say(self, event: ToDaemon) -> None:
+        """Send it with the next message."""
+        self._waiting.append(event)
+        if len(self._waiting) >= _FLUSH_COUNT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            with self._lock:
+                self._send([self._waiting.popleft() for _ in range(len(self._waiting))])
+
+    def finish(self, *last: ToDaemon) -> None:
+        """Send what waits together with the outcome: one message, one wake-up of the daemon."""
+        with self._lock:
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            self._send([*waiting, *last])
+
+    def _send(self, messages: list[ToDaemon]) -> None:
+        for packet in _packets(self._number, messages):
+            self._channel.send(packet)
+
+
+def _packets(number: int, messages: list[ToDaemon]) -> list[bytes]:
+    """Pack messages together, or in smaller groups where they are too large for one."""
+    try:
+        return pack(number, messages)
+    except (FrameTooLarge, UnicodeEncodeError) as error:
+        if len(messages) == 1:
+            only = _replacement(messages[0], error)
+            return pack(number, [only]) if only is not None else []
+        middle = len(messages) // 2
+        return _packets(number, messages[:middle]) + _packets(number, messages[middle:])
+
+
+def _replacement(message: ToDaemon, error: Exception) -> ToDaemon | None:
+    """Return what is said instead: an outcome must arrive, an event may be dropped."""
+    if isinstance(message, Finished | Failed | Lost | Cancelled):
+        words = f"what the task sends back cannot be sent: {error}"
+        told = ErrorInfo("flowdapt.domain.errors.TooLarge", clean(words), retryable=False)
+        return Failed(told, worker_pid=os.getpid())
+    return None
+
+
+class Worker:
+    """The loop of a worker process."""
+
+    def __init__(
+        self, channel: socket.socket, control: socket.socket, environment: WorkerEnvironment
+    ) -> None:
+        self._pid = os.getpid()
+        self._channel = channel
+        self._control = control
+        self._environment = environment
+        self._outbox = Outbox(channel)
+        self._context: RunContext | None = None
+        self._running = False
+        self._cancel_asked = False
+        self._wake_read, self._wake_write = os.pipe()
+        self._watch_rests = False
+        self._out = _replace_stream("stdout", 1)
+        self._err = _replace_stream("stderr", 2)
+        logging.getLogger().addHandler(ContextLogHandler())
+        logging.getLogger().setLevel(logging.INFO)
+        signal.signal(signal.SIGTERM, self._on_terminate)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        targets = Targets(environment.user_modules, environment.python_path)
+        for extension in environment.extensions:
+            targets.find(extension)()
+        self._invoker = Invoker(environment, targets.find, self._enter)
+        threading.Thread(target=self._watch, name="flowdapt-watch", daemon=True).start()
+        self._baseline = Baseline()
+
+    def serve(self) -> None:
+        """Take calls until the daemon closes the socket."""
+        assembler = Assembler()
+        buffer = bytearray(PACKET_MAX_BYTES)
+        view = memoryview(buffer)
+        receive = self._channel.recv_into
+        while size := receive(buffer):
+            message = assembler.feed(view[:size])
+            if message is not None:
+                self._serve_one(message[0], read_call(message[1]))
+
+    def _serve_one(self, number: int, call: TaskCall) -> None:
+        self._outbox.begin(number)
+        self._cancel_asked = False
+        self._running = True
+        if self._watch_rests:
+            os.write(self._wake_write, b"w")
+        if call.secrets or call.gpu_devices or call.memory_limit_bytes:
+            outcome = self._run_fenced(call)
+        else:
+            outcome = self._run(call)
+        if os.getpid() != self._pid:  # the body forked, and its child came back here
+            os._exit(0)
+        leftover = self._leftover()
+        last = [outcome] if leftover is None else [outcome, Retiring(leftover)]
+        self._outbox.finish(*last)
+        if leftover is not None:
+            self._leave(outcome)
+        self._baseline.put_back()
+
+    def _run(self, call: TaskCall) -> Outcome:
+        masker = Masker(call.secrets.values())
+        say = self._speaker(masker)
+        captures = self._open_captures(masker)
+        try:
+            outcome = self._invoker.run(call, say)
+        except StopBody:
+            # The signal came outside the body's own frames.
+            outcome = Cancelled("stopped")
+        self._running = False
+        with suppress(StopBody):
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):
+                    stream.flush()
+        self._context = None
+        self._out.capture = self._err.capture = None
+        for capture in captures:
+            capture.finish()
+        return outcome
+
+    def _open_captures(self, masker: Masker) -> tuple[Capture, Capture]:
+        captures = tuple(
+            Capture(
+                stream,
+                self._outbox.say,
+                max_bytes=self._environment.max_output_bytes,
+                masker=masker,
+                index=self._index,
+            )
+            for stream in ("stdout", "stderr")
+        )
+        self._out.capture, self._err.capture = captures
+        return captures[0], captures[1]
+
+    def _index(self) -> int | None:
+        context = self._context
+        return None if context is None else context.index
+
+    def _speaker(self, masker: Masker) -> Callable[[TaskEvent], None]:
+        """Return the `emit` of a task: records of `logging` are bounded and masked on the way."""
+        outbox_say = self._outbox.say
+
+        def say(event: TaskEvent) -> None:
+            if type(event) is LogLine:
+                text = clean(masker.text(event.text), LINE_MAX_BYTES)
+                event = structs.replace(event, text=text)
+            outbox_say(event)
+
+        return say
+
+    def _run_fenced(self, call: TaskCall) -> Outcome:
+        """Run with what holds for this task alone; the environment is put back by the baseline."""
+        os.environ.update(call.secrets)
+        if call.gpu_devices:
+            os.environ["CUDA_VISIBLE_DEVICES"] = call.gpu_devices
+        if not call.memory_limit_bytes:
+            return self._run(call)
+        limits = resource.getrlimit(resource.RLIMIT_DATA)
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
+            now = int(file.read().split()[5]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_DATA, (now + call.memory_limit_bytes, limits[1]))
+        try:
+            return self._run(call)
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, limits)
+
+    def _enter(self, context: RunContext) -> None:
+        self._context = context
+        if self._cancel_asked:
+            context.request_cancel()
+
+    # -- the end of a task, and of the process -------------------------------------------------------
+
+    def _leftover(self) -> str | None:
+        """Return what the task left behind that must not meet the next one, in words."""
+        if self._cancel_asked:
+            return "the task was cancelled"
+        if has_children():
+            reap_children()
+            if has_children():
+                return "the task left child processes"
+        threads = self._baseline.foreign_threads(2)
+        if threads:
+            return f"the task left threads: {', '.join(threads[:3])}"
+        return None
+
+    def _leave(self, outcome: Outcome) -> NoReturn:
+        """End this process and all that it started."""
+        with suppress(StopBody):
+            self._end_children()
+        code = _exit_code(outcome)
+        os._exit(code)
+
+    def _end_children(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if has_children():
+            end_tree(os.getpid(), with_root=False)
+
+    def _on_terminate(self, number: int, frame: Any) -> None:
+        if self._running:
+            raise StopBody
+        if not self._cancel_asked:
+            os._exit(0)
+
+    # -- the watch thread ----------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        idle = 0
+        while True:
+            idle = 0 if self._running else idle + 1
+            self._watch_rests = idle > _TICKS_BEFORE_REST
+            # A task that began since `idle` was counted has not seen that we rest.
+            rests = self._watch_rests and not self._running
+            ready = poll.poll(None if rests else FLUSH_S * 1000)
+            for number, _ in ready:
+                if number == self._wake_read:
+                    os.read(number, 64)
+                else:
+                    self._hear()
+            if self._running:
+                self._outbox.flush()
+
+    def _hear(self) -> None:
+        try:
+            said = self._control.recv(16)
+        except OSError:
+            said = b""
+        if CANCEL in said:
+            self._cancel_asked = True
+            context = self._context
+            if context is not None:
+                context.request_cancel()
+        elif not said:
+            self._follow_the_daemon()
+
+    def _follow_the_daemon(self) -> NoReturn:
+        end_tree(os.getpid(), with_root=False)
+        with suppress(ProcessLookupError):
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        os._exit(_GONE)
+
+
+def _exit_code(outcome: Outcome) -> int:
+    return 1 if isinstance(outcome, Lost) else 0
+
+
+def _replace_stream(name: str, number: int) -> OutputStream:
+    """Put a stream in the place of `sys.stdout` or `sys.stderr` that knows whose line it is."""
+    raw = OutputStream(number, f"<{name}>")
+    text = io.TextIOWrapper(
+        raw,  # type: ignore[arg-type]  # a raw stream serves: nothing is to be buffered twice
+        encoding="utf-8",
+        errors="backslashreplace",
+        newline="\n",
+        line_buffering=True,
+        write_through=True,
+    )
+    setattr(sys, name, text)
+    return raw
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to end this process with its parent, and to hand us the orphans below."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(_GONE)
+
+
+def _tell_unready(channel: socket.socket, error: BaseException) -> None:
+    told = describe(error, stage="", retryable=False)
+    channel.send(pack(0, [Failed(told)])[0])
+
+
+def main() -> None:
+    """Serve the socket whose descriptors the command line names."""
+    channel_fd, control_fd, parent = (int(word) for word in sys.argv[1:4])
+    _die_with(parent)
+    channel = socket.socket(fileno=channel_fd)
+    control = socket.socket(fileno=control_fd)
+    for made in (channel, control):
+        made.set_inheritable(False)
+    message = Assembler().feed(memoryview(channel.recv(PACKET_MAX_BYTES)))
+    if message is None:
+        return
+    try:
+        worker = Worker(channel, control, read_setup(message[1]).environment)
+    except Exception as error:  # an extension that fails: the daemon is told why
+        _tell_unready(channel, error)
+        raise
+    worker.serve()
+
+
+if __name__ == "__main__":
+    main()
