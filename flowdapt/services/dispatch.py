@@ -16,7 +16,7 @@ import trio
 from flowdapt.domain.workflow import Resources
 from flowdapt.ports.executor import Capacity, Executor
 
-__all__ = ["Dispatcher", "Lease", "impossible_needs"]
+__all__ = ["Dispatcher", "Lease", "Ticket", "impossible_needs"]
 
 
 @dataclass(slots=True)
@@ -32,12 +32,14 @@ class Lease:
 
 
 @dataclass(slots=True, order=True)
-class _Waiting:
+class Ticket:
+    """A place in the queue, ordered by urgency and age."""
+
     rank: int
     age: int
     needs: Resources = field(compare=False)
-    ready: trio.Event = field(compare=False)
     lease: Lease | None = field(compare=False, default=None)
+    ready: trio.Event | None = field(compare=False, default=None)
     gone: bool = field(compare=False, default=False)
 
 
@@ -53,7 +55,7 @@ class Dispatcher:
         self._memory = 0
         self._custom: dict[str, float] = dict.fromkeys(self._capacity.custom, 0.0)
         self._devices = [1.0] * int(self._capacity.gpus)
-        self._queue: list[_Waiting] = []
+        self._queue: list[Ticket] = []
         self._ages = count()
 
     @property
@@ -72,22 +74,35 @@ class Dispatcher:
         slots = self._capacity.slots
         return slots if slots is not None else max(1, int(self._capacity.cpus))
 
-    async def acquire(self, priority: int, needs: Resources) -> Lease:
-        """Return a lease when the needs fit and nobody more urgent waits for the same."""
-        if not self._queue and (lease := self._fit(needs)) is not None:
-            return lease
-        entry = _Waiting(-priority, next(self._ages), needs, trio.Event())
-        heappush(self._queue, entry)
-        self._admit()
-        try:
-            await entry.ready.wait()
-        except trio.Cancelled:
-            entry.gone = True
-            if entry.lease is not None:
-                self.release(entry.lease)
-            raise
-        assert entry.lease is not None
-        return entry.lease
+    def ask(self, priority: int, needs: Resources) -> Ticket:
+        """Take a place at once; the ticket tells when the lease is there.
+
+        Not a coroutine, so that tasks are served in the order in which they were asked for.
+        """
+        lease = self._fit(needs) if not self._queue else None
+        ticket = Ticket(-priority, next(self._ages), needs, lease)
+        if lease is None:
+            heappush(self._queue, ticket)
+            self._admit()
+        return ticket
+
+    async def wait(self, ticket: Ticket) -> Lease:
+        """Return the lease. When cancelled, the place is given up."""
+        if ticket.lease is None:
+            ticket.ready = trio.Event()
+            try:
+                await ticket.ready.wait()
+            except trio.Cancelled:
+                self.give_up(ticket)
+                raise
+        assert ticket.lease is not None, "a ticket is ready only with its lease"
+        return ticket.lease
+
+    def give_up(self, ticket: Ticket) -> None:
+        """Leave the queue, or return the lease."""
+        ticket.gone = True
+        if ticket.lease is not None:
+            self.release(ticket.lease)
 
     def release(self, lease: Lease) -> None:
         """Give the slot back and admit who fits now."""
@@ -113,7 +128,7 @@ class Dispatcher:
         return f"a free slot ({self._busy} of {self._capacity.slots or 'all'} busy, {self.waiting} tasks wait)"
 
     def _admit(self) -> None:
-        kept: list[_Waiting] = []
+        kept: list[Ticket] = []
         slots = self._capacity.slots
         while self._queue and (slots is None or self._busy < slots):
             entry = heappop(self._queue)
@@ -123,7 +138,7 @@ class Dispatcher:
             if entry.lease is None:
                 # What does not fit must not hold up what does.
                 kept.append(entry)
-            else:
+            elif entry.ready is not None:
                 entry.ready.set()
         if kept:
             self._queue.extend(kept)

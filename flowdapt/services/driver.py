@@ -51,7 +51,7 @@ from flowdapt.ports.engine import LiveStage
 from flowdapt.ports.logs import LogStore
 from flowdapt.ports.store import LoadedRun, Store
 from flowdapt.ports.values import ValueStore
-from flowdapt.services.dispatch import Dispatcher
+from flowdapt.services.dispatch import Dispatcher, Ticket
 
 __all__ = ["DriverTools", "RunDriver", "SecretSource", "parse_definition"]
 
@@ -253,26 +253,29 @@ class RunDriver:
     def _start_all(self, tasks: list[Task]) -> None:
         if self._draining:
             return
-        for task in tasks:
+        for task in sorted(tasks, key=self._urgency) if len(tasks) > 1 else tasks:
             self._scopes[task] = trio.CancelScope()
-            self._nursery.start_soon(self._run_task, task)
+            needs = self._specs[task.stage].resources
+            ticket = self._dispatcher.ask(-self._urgency(task), needs)
+            self._nursery.start_soon(self._run_task, task, ticket)
 
-    async def _run_task(self, task: Task) -> None:
+    def _urgency(self, task: Task) -> int:
+        return -(self._specs[task.stage].priority + self._loaded.run.priority)
+
+    async def _run_task(self, task: Task, ticket: Ticket) -> None:
         clock = self._tools.clock
         outcome: Outcome = Cancelled()
         began = clock.now()
         with self._scopes[task]:
-            spec = self._specs[task.stage]
-            priority = spec.priority + self._loaded.run.priority
             self._queued.add(task)
             try:
-                lease = await self._dispatcher.acquire(priority, spec.resources)
+                lease = await self._dispatcher.wait(ticket)
             finally:
                 self._queued.discard(task)
             began = clock.now()
             self._running[task.stage] = self._running.get(task.stage, 0) + 1
             try:
-                outcome = await self._execute(task, spec, lease.gpu_devices)
+                outcome = await self._execute(task, self._specs[task.stage], lease.gpu_devices)
             finally:
                 self._running[task.stage] -= 1
                 self._dispatcher.release(lease)

@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from flowdapt.domain import facts
-from flowdapt.domain.errors import Conflict, InvalidInput, NotFound, Problem, RunNotTerminal
+from flowdapt.domain.errors import Conflict, InvalidInput, NotFound, RunNotTerminal
 from flowdapt.domain.names import new_run_name, new_uid
 from flowdapt.domain.resource import canonical, digest_of
 from flowdapt.domain.run import (
@@ -38,33 +38,18 @@ from flowdapt.ports.engine import Engine
 from flowdapt.ports.logs import LogStore
 from flowdapt.ports.store import LoadedRun, Page, RunFilter, Store
 from flowdapt.ports.values import ValueStore
+from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.explain import explain
 from flowdapt.services.heritage import inherit
 from flowdapt.services.views import item_views, run_view
 
-__all__ = ["Catalog", "CompiledWorkflow", "Runs"]
+__all__ = ["Catalog", "Runs"]
 
 _POLL_S = 5.0
 _CURSOR_DIGITS = 12
 _WATCH_S = 0.1
 _RESULT_MAX_BYTES = 1024 * 1024
 _INPUT_MAX_BYTES = 1024 * 1024
-
-
-class CompiledWorkflow(Protocol):
-    """A workflow ready to be run: parsed once per revision, its configs merged."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def revision(self) -> int: ...
-    @property
-    def spec(self) -> WorkflowSpec: ...
-    @property
-    def definition(self) -> str: ...
-    @property
-    def config(self) -> str: ...
-    def check_input(self, value: object) -> list[Problem]: ...
 
 
 class Catalog(Protocol):

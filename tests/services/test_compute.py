@@ -1,0 +1,471 @@
+"""Runs driven end to end over a store and a fake executor, on trio's autojump clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from flowdapt.domain.errors import KeyReused, NotFound, RunNotTerminal
+from flowdapt.domain.resource import canonical
+from flowdapt.domain.run import RetryRequest, Run, RunRequest, RunState, StageState
+from flowdapt.domain.task import (
+    ErrorInfo,
+    Failed,
+    Finished,
+    ItemFailure,
+    LogLine,
+    Lost,
+    MetricPoint,
+    Outcome,
+    Progress,
+    TaskCall,
+)
+from flowdapt.domain.workflow import WorkflowSpec
+from flowdapt.plugins.brokers.inprocess import InProcessBroker
+from flowdapt.ports.executor import Capacity, Emit
+from flowdapt.ports.logs import LogQuery
+from flowdapt.ports.store import RunFilter
+from flowdapt.services.catalog import CompiledWorkflow
+from flowdapt.services.compute import Compute
+from flowdapt.services.driver import DriverTools
+from flowdapt.services.runs import Runs
+from flowdapt.stores.memory import MemoryStore
+from flowdapt.testing import FakeClock, FakeExecutor, MemoryLogs, MemoryValues, json_value
+
+pytestmark = pytest.mark.trio
+
+BOOM = ErrorInfo("builtins.ValueError", "boom", bases=("builtins.Exception",))
+
+
+class Workflows:
+    """A catalog of the workflows that a test defines."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, CompiledWorkflow] = {}
+
+    def add(self, name: str, *stages: dict[str, Any], **more: Any) -> None:
+        spec = WorkflowSpec.model_validate({"stages": list(stages), **more})
+        text = canonical(spec.model_dump(mode="json", exclude_defaults=True))
+        self.known[name] = CompiledWorkflow(name, "u", 1, {}, spec, text, "{}")
+
+    async def compiled(self, workflow: str) -> CompiledWorkflow:
+        if workflow not in self.known:
+            raise NotFound(f"no workflow {workflow!r}")
+        return self.known[workflow]
+
+
+@dataclass
+class House:
+    """Everything but the executor's processes."""
+
+    store: MemoryStore
+    broker: InProcessBroker
+    logs: MemoryLogs
+    clock: FakeClock
+    executor: FakeExecutor
+    compute: Compute
+    runs: Runs
+    workflows: Workflows
+    nursery: trio.Nursery
+
+    async def run(self, workflow: str, **input_: Any) -> Run:
+        run, _ = await self.runs.submit(workflow, RunRequest(input=input_), wait_s=3600)
+        return run
+
+
+@asynccontextmanager
+async def house(
+    executor: FakeExecutor | None = None, *, store: MemoryStore | None = None, owner: str = "one"
+) -> AsyncIterator[House]:
+    clock = FakeClock()
+    store = store or MemoryStore(clock)
+    await store.open()
+    broker, logs, values = InProcessBroker(), MemoryLogs(), MemoryValues()
+    executor = executor or FakeExecutor()
+    compute = Compute(
+        DriverTools(store, broker, logs, values, clock), {"local": executor}, owner=owner
+    )
+    workflows = Workflows()
+    runs = Runs(
+        store=store,
+        broker=broker,
+        values=values,
+        logs=logs,
+        clock=clock,
+        catalog=workflows,
+        engine=compute,
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lambda task_status: compute.run(task_status=task_status))
+        yield House(store, broker, logs, clock, executor, compute, runs, workflows, nursery)
+        nursery.cancel_scope.cancel()
+
+
+def stage(name: str, *depends_on: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "target": f"m.{name}", "depends_on": list(depends_on), **more}
+
+
+def finishes(value: object) -> Callable[[TaskCall, Emit], Any]:
+    async def body(call: TaskCall, emit: Emit) -> Outcome:
+        return Finished(json_value(value), 0.001)
+
+    return body
+
+
+async def hangs(call: TaskCall, emit: Emit) -> Outcome:
+    await trio.sleep_forever()
+
+
+async def test_a_run_gives_its_leafs_result(autojump_clock: MockClock) -> None:
+    async with house(FakeExecutor({"m.b": finishes({"loss": 0.5})})) as h:
+        h.workflows.add("w", stage("a"), stage("b", "a"))
+        run = await h.run("w", x=1)
+        assert (run.state, run.result, run.input) == (RunState.FINISHED, {"loss": 0.5}, {"x": 1})
+        assert [s.state for s in run.stages] == [StageState.FINISHED] * 2
+        assert h.executor.calls[1].args[0].data == b"null"
+
+
+async def test_failures_name_stage_and_error_and_why_tells_the_way_out(
+    autojump_clock: MockClock,
+) -> None:
+    async def fails(call: TaskCall, emit: Emit) -> Outcome:
+        return Failed(BOOM)
+
+    async with house(FakeExecutor({"m.a": fails})) as h:
+        h.workflows.add("w", stage("a"), stage("b", "a"))
+        run = await h.run("w")
+        assert (run.state, run.reason) == (RunState.FAILED, "stage_failed")
+        assert run.error is not None
+        assert (run.error.stage, run.error.message) == ("a", "boom")
+        reasons = {reason.code: reason for reason in await h.runs.explain(run.uid)}
+        assert "flowdapt retry" in (reasons["run.stage_failed"].fix or "")
+        assert "stage.skipped" in reasons
+
+
+async def test_a_stage_over_its_timeout_fails_with_that_reason(autojump_clock: MockClock) -> None:
+    async with house(FakeExecutor({"m.a": hangs})) as h:
+        h.workflows.add("w", stage("a", timeout="30s"))
+        began = trio.current_time()
+        run = await h.run("w")
+        assert (run.state, run.reason) == (RunState.FAILED, "timeout")
+        assert 29 < trio.current_time() - began < 36
+
+
+async def test_a_run_over_its_timeout_fails_and_its_tasks_are_stopped(
+    autojump_clock: MockClock,
+) -> None:
+    async with house(FakeExecutor({"m.a": hangs})) as h:
+        h.workflows.add("w", stage("a"), timeout="2m")
+        run = await h.run("w")
+        assert (run.state, run.reason) == (RunState.FAILED, "timeout")
+        assert len(h.executor.cancelled) == 1
+
+
+async def test_cancel_really_stops_the_work(autojump_clock: MockClock) -> None:
+    async with house(FakeExecutor({"m.a": hangs})) as h:
+        h.workflows.add("w", stage("a"), stage("b", "a"))
+        run, _ = await h.runs.submit("w", RunRequest())
+        await trio.sleep(1)
+        await h.runs.cancel(run.name)
+        ended = await h.runs.wait(run.uid, timeout_s=60)
+        assert (ended.state, ended.reason) == (RunState.CANCELLED, "user")
+        assert h.executor.running == 0
+        again = await h.runs.cancel(run.uid)
+        assert again == await h.runs.get(run.uid)
+
+
+async def test_slots_priorities_and_semaphores_bound_what_runs(autojump_clock: MockClock) -> None:
+    async def slow(call: TaskCall, emit: Emit) -> Outcome:
+        await trio.sleep(10)
+        return Finished(json_value(None))
+
+    capacity = Capacity(slots=3, cpus=3.0, custom={"wheels": 1.0})
+    executor = FakeExecutor(
+        {f"m.{name}": slow for name in ("a", "b", "c", "low", "high")}, capacity=capacity
+    )
+    async with house(executor) as h:
+        wheels = {"resources": {"wheels": 1}}
+        h.workflows.add("w", *(stage(name, **wheels) for name in "abc"))
+        began = trio.current_time()
+        await h.run("w")
+        assert trio.current_time() - began >= 30
+        assert executor.most_running == 1
+        h.workflows.add(
+            "p",
+            *(stage(name) for name in "abc"),
+            stage("low"),
+            stage("high", priority=5),
+        )
+        executor.calls.clear()
+        await h.run("p")
+        order = [call.stage for call in executor.calls]
+        assert order.index("high") < order.index("low")
+
+
+async def test_what_can_never_be_had_says_so(autojump_clock: MockClock) -> None:
+    async with house() as h:
+        h.workflows.add("w", stage("a", resources={"gpus": 4}))
+        run, _ = await h.runs.submit("w", RunRequest())
+        await trio.sleep(1)
+        reasons = {reason.code: reason.message for reason in await h.runs.explain(run.uid)}
+        assert "gpus=4" in reasons["stage.waits_for_slot"]
+
+
+async def test_the_same_key_is_the_same_run_and_another_body_a_conflict(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as h:
+        h.workflows.add("w", stage("a"))
+        first, new = await h.runs.submit("w", RunRequest(), key="k", wait_s=60)
+        second, again = await h.runs.submit("w", RunRequest(), key="k", wait_s=60)
+        assert (new, again) == (True, False)
+        assert first == second
+        with pytest.raises(KeyReused):
+            await h.runs.submit("w", RunRequest(input={"x": 1}), key="k")
+
+
+async def test_mapped_stages_keep_order_and_list_failed_items(autojump_clock: MockClock) -> None:
+    async def each(call: TaskCall, emit: Emit) -> Outcome:
+        assert call.map is not None
+        items = range(call.map.start, call.map.stop)
+        failures = tuple(ItemFailure(i, BOOM) for i in items if i % 10 == 3)
+        return Finished(
+            json_value([None if i % 10 == 3 else i * i for i in items]),
+            0.01,
+            call.map.stop,
+            failures,
+        )
+
+    executor = FakeExecutor({"m.src": finishes(list(range(100))), "m.each": each})
+    async with house(executor) as h:
+        more = {"type": "parameterized", "allow_partial_failure": True}
+        h.workflows.add("w", stage("src"), stage("each", "src", **more))
+        run = await h.run("w")
+        assert (run.state, run.partial) == (RunState.FINISHED, True)
+        assert run.result == [None if i % 10 == 3 else i * i for i in range(100)]
+        assert run.stages[1].items is not None
+        assert (run.stages[1].items.finished, run.stages[1].items.failed) == (90, 10)
+        failed = await h.runs.items(run.uid, "each", state="failed")
+        assert [item.index for item in failed.items] == list(range(3, 100, 10))
+        page = await h.runs.items(run.uid, "each", limit=60)
+        rest = await h.runs.items(run.uid, "each", cursor=page.next)
+        assert [item.index for item in page.items + rest.items] == list(range(100))
+
+
+async def test_a_failed_item_waits_and_is_retried_alone(autojump_clock: MockClock) -> None:
+    tries: list[tuple[int, int, int]] = []
+
+    async def each(call: TaskCall, emit: Emit) -> Outcome:
+        assert call.map is not None
+        tries.append((call.map.start, call.map.stop, call.attempt))
+        items = range(call.map.start, call.map.stop)
+        bad = tuple(ItemFailure(i, BOOM) for i in items if i == 4 and call.attempt == 1)
+        value = json_value([None if i == 4 and bad else i for i in items])
+        return Finished(value, 0.01, call.map.stop, bad)
+
+    async with house(FakeExecutor({"m.each": each})) as h:
+        retry = {"max_attempts": 2, "initial": "10s"}
+        h.workflows.add("w", stage("each", map_on="n", type="parameterized", retry=retry))
+        run = await h.run("w", n=list(range(9)))
+        assert run.state is RunState.FINISHED
+        assert run.result == list(range(9))
+        assert tries[-1] == (4, 5, 2)
+
+
+async def test_logs_progress_and_metrics_arrive_while_the_stage_runs(
+    autojump_clock: MockClock,
+) -> None:
+    async def talks(call: TaskCall, emit: Emit) -> Outcome:
+        emit(LogLine(0.0, "log", "info", "hello"))
+        emit(Progress(3, 10))
+        emit(MetricPoint("loss", 0.25, 1, 0.0))
+        await trio.sleep(100)
+        return Finished(json_value(1))
+
+    async with house(FakeExecutor({"m.a": talks})) as h:
+        h.workflows.add("w", stage("a"))
+        run, _ = await h.runs.submit("w", RunRequest())
+        await trio.sleep(10)
+        now = await h.runs.get(run.uid)
+        assert now.stages[0].state is StageState.RUNNING
+        assert now.stages[0].progress == (3, 10)
+        page = await h.logs.read(run.uid, LogQuery())
+        assert [line.line.text for line in page.lines] == ["hello"]
+        series = await h.store.get_metrics(run.uid)
+        assert [(s.stage, s.name, s.points[0][:2]) for s in series] == [("a", "loss", (1, 0.25))]
+
+
+async def test_watching_yields_changes_and_ends_with_the_terminal_run(
+    autojump_clock: MockClock,
+) -> None:
+    async def slow(call: TaskCall, emit: Emit) -> Outcome:
+        await trio.sleep(5)
+        return Finished(json_value(1))
+
+    async with house(FakeExecutor({"m.a": slow})) as h:
+        h.workflows.add("w", stage("a"))
+        run, _ = await h.runs.submit("w", RunRequest())
+        states = []
+        async with h.runs.watch(run.uid) as snapshots:
+            async for snapshot in snapshots:
+                states.append(snapshot.state)
+        assert states[0] is RunState.RUNNING
+        assert states[-1] is RunState.FINISHED
+
+
+async def test_max_runs_queues_and_the_next_starts_when_one_ends(autojump_clock: MockClock) -> None:
+    async def slow(call: TaskCall, emit: Emit) -> Outcome:
+        await trio.sleep(10)
+        return Finished(json_value(1))
+
+    executor = FakeExecutor({"m.a": slow})
+    async with house(executor) as h:
+        h.workflows.add("w", stage("a"), concurrency={"max_runs": 1})
+        uids = [(await h.runs.submit("w", RunRequest()))[0].uid for _ in range(3)]
+        ended = [await h.runs.wait(uid, timeout_s=600) for uid in uids]
+        assert [run.state for run in ended] == [RunState.FINISHED] * 3
+        assert executor.most_running == 1
+        starts = sorted(run.started_at for run in ended if run.started_at)
+        ends = sorted(run.finished_at for run in ended if run.finished_at)
+        assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
+
+
+async def test_replace_cancels_the_open_run_and_skip_the_new_one(autojump_clock: MockClock) -> None:
+    async with house(FakeExecutor({"m.a": hangs})) as h:
+        h.workflows.add("r", stage("a"), concurrency={"max_runs": 1, "when_full": "replace"})
+        old, _ = await h.runs.submit("r", RunRequest())
+        await trio.sleep(1)
+        new, _ = await h.runs.submit("r", RunRequest())
+        ended = await h.runs.wait(old.uid, timeout_s=60)
+        assert (ended.state, ended.reason) == (RunState.CANCELLED, "replaced")
+        await trio.sleep(10)
+        assert (await h.runs.get(new.uid)).state is RunState.RUNNING
+        h.workflows.add("s", stage("a"), concurrency={"max_runs": 1, "when_full": "skip"})
+        await h.runs.submit("s", RunRequest())
+        skipped, _ = await h.runs.submit("s", RunRequest())
+        assert (skipped.state, skipped.reason) == (RunState.CANCELLED, "skipped")
+
+
+async def test_a_retry_takes_over_what_finished_and_runs_the_rest(
+    autojump_clock: MockClock,
+) -> None:
+    broken = True
+
+    async def sometimes(call: TaskCall, emit: Emit) -> Outcome:
+        return Failed(BOOM) if broken else Finished(json_value(call.run.input.data.decode()))
+
+    executor = FakeExecutor({"m.a": finishes(7), "m.b": sometimes})
+    async with house(executor) as h:
+        h.workflows.add("w", stage("a"), stage("b", "a"))
+        failed = await h.run("w", x=1)
+        broken = False
+        executor.calls.clear()
+        run, _ = await h.runs.retry(failed.uid, RetryRequest())
+        again = await h.runs.wait(run.uid, timeout_s=60)
+        assert (again.state, again.parent) == (RunState.FINISHED, failed.uid)
+        assert [call.stage for call in executor.calls] == ["b"]
+        assert again.stages[0].inherited
+        edited, _ = await h.runs.retry(failed.uid, RetryRequest(input={"x": 2}))
+        whole = await h.runs.wait(edited.uid, timeout_s=60)
+        assert whole.result == '{"x":2}'
+        assert not whole.stages[0].inherited
+
+
+async def test_an_open_run_can_be_neither_retried_nor_deleted(autojump_clock: MockClock) -> None:
+    async with house(FakeExecutor({"m.a": hangs})) as h:
+        h.workflows.add("w", stage("a"))
+        run, _ = await h.runs.submit("w", RunRequest())
+        with pytest.raises(RunNotTerminal):
+            await h.runs.retry(run.uid, RetryRequest())
+        with pytest.raises(RunNotTerminal):
+            await h.runs.delete(run.uid)
+
+
+async def test_a_lost_worker_is_retried_and_three_times_is_a_crash(
+    autojump_clock: MockClock,
+) -> None:
+    async def dies(call: TaskCall, emit: Emit) -> Outcome:
+        return Lost("killed", ErrorInfo("flowdapt.WorkerDied", "signal 9"))
+
+    executor = FakeExecutor({"m.a": dies})
+    async with house(executor) as h:
+        h.workflows.add("w", stage("a"))
+        run = await h.run("w")
+        assert (run.reason, len(executor.calls)) == ("stage_crashed", 3)
+
+
+async def test_the_runs_of_a_dead_owner_go_on_where_they_stood(autojump_clock: MockClock) -> None:
+    store = MemoryStore(FakeClock())
+    first = FakeExecutor({"m.a": finishes(1), "m.b": hangs})
+    async with house(first, store=store, owner="one") as h:
+        h.workflows.add("w", stage("a"), stage("b", "a"))
+        run, _ = await h.runs.submit("w", RunRequest())
+        await trio.sleep(1)
+    second = FakeExecutor({"m.b": finishes(2)})
+    async with house(second, store=store, owner="two") as h:
+        ended = await h.runs.wait(run.uid, timeout_s=60)
+        assert (ended.state, ended.result) == (RunState.FINISHED, 2)
+        assert [call.stage for call in second.calls] == ["b"]
+        assert second.calls[0].epoch == 2
+
+
+async def test_a_drain_lets_running_stages_end_and_gives_the_rest_back(
+    autojump_clock: MockClock,
+) -> None:
+    async def slow(call: TaskCall, emit: Emit) -> Outcome:
+        await trio.sleep(10)
+        return Finished(json_value(1))
+
+    store = MemoryStore(FakeClock())
+    executor = FakeExecutor({"m.a": slow, "m.hang": hangs})
+    async with house(executor, store=store) as h:
+        h.workflows.add("w", stage("a"), stage("b", "a"))
+        h.workflows.add("h", stage("hang"))
+        run, _ = await h.runs.submit("w", RunRequest())
+        hung, _ = await h.runs.submit("h", RunRequest())
+        await trio.sleep(1)
+        await h.compute.drain(60)
+        stages = {s.name: s.state for s in (await h.runs.get(run.uid)).stages}
+        assert stages == {"a": StageState.FINISHED, "b": StageState.PENDING}
+        assert (await h.runs.get(hung.uid)).stages[0].state is StageState.PENDING
+        assert (await store.get_run(run.uid)).owner is None
+    async with house(store=store, owner="two") as h:
+        for uid in (run.uid, hung.uid):
+            assert (await h.runs.wait(uid, timeout_s=60)).state is RunState.FINISHED
+        assert (await h.runs.get(hung.uid)).stages[0].losses == 0
+
+
+async def test_a_lost_wake_up_costs_at_most_a_poll(autojump_clock: MockClock) -> None:
+    async with house() as h:
+        h.workflows.add("w", stage("a"), concurrency={"max_runs": 5})
+        h.broker.publish = lambda message: None  # type: ignore[method-assign]
+        run, _ = await h.runs.submit("w", RunRequest())
+        await trio.sleep(5.5)
+        assert (await h.runs.get(run.uid)).state is RunState.FINISHED
+
+
+async def test_a_run_on_an_executor_that_does_not_exist_fails_visibly(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as h:
+        h.workflows.add("w", stage("a"))
+        run, _ = await h.runs.submit("w", RunRequest(executor="mars"))
+        await trio.sleep(6)
+        ended = await h.runs.get(run.uid)
+        assert (ended.state, ended.reason) == (RunState.FAILED, "internal")
+        assert ended.error is not None
+        assert "mars" in ended.error.message
+
+
+async def test_open_runs_are_listed_by_state(autojump_clock: MockClock) -> None:
+    async with house(FakeExecutor({"m.a": hangs})) as h:
+        h.workflows.add("w", stage("a"))
+        await h.runs.submit("w", RunRequest())
+        where = RunFilter(states=frozenset({"running"}))
+        assert len((await h.runs.list_(where)).items) == 1
