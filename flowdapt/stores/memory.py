@@ -239,7 +239,7 @@ class MemoryStore(MemoryRuns):
             return not lease_s or beat is None or (now - beat).total_seconds() > lease_s
 
         owners = {held.run.owner for held in self._active() if held.run.owner not in (None, but)}
-        return sorted(owner for owner in owners if owner is not None and dead(owner))
+        return sorted(owner for owner in owners if dead(owner))
 
     async def delete_expired(
         self, *, older_than: datetime, keep_per_workflow: int, limit: int

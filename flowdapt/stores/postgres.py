@@ -1,0 +1,343 @@
+"""Speak to PostgreSQL: connections, durability, time, which failures pass, and the ambiguous commit.
+
+Whether a commit whose answer was lost took place is asked of the server by transaction id; nothing
+is assumed.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from flowdapt.domain.errors import (
+    CorruptStore,
+    FlowdaptError,
+    InvalidInput,
+    StartRefused,
+    StorageFull,
+    StoreBusy,
+    Unavailable,
+)
+from flowdapt.stores import schema
+from flowdapt.stores.dialects import POSTGRESQL, Sql, warm
+from flowdapt.stores.lanes import Link, Row, Tx, Verdict
+from flowdapt.stores.sql import Base
+
+__all__ = ["PostgresBase"]
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+SETTINGS = {
+    "connect_timeout": "10",
+    "keepalives": "1",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+    "application_name": "flowdapt",
+    "options": "-c statement_timeout=15000 -c lock_timeout=5000 -c timezone=UTC",
+}
+RETRIES = 5
+# The schema is made or migrated by one daemon at a time; any number serves that all agree on.
+_SCHEMA_LOCK = 0x666C6F77
+_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+
+def connect(conninfo: str) -> Connection:
+    """Open a connection on which we begin and end transactions ourselves."""
+    return psycopg.connect(make_conninfo(conninfo, **SETTINGS), autocommit=True)
+
+
+class _PostgresTx(Tx):
+    name = POSTGRESQL
+
+    def __init__(self, connection: Connection, now: int, on_write: Callable[[], None]) -> None:
+        self._connection = connection
+        self._now = now
+        self._on_write = on_write
+        self.dirty = False
+        self.after: list[Callable[[], None]] = []
+
+    def _read(self, sql: Sql, params: Row) -> psycopg.Cursor[tuple[Any, ...]]:
+        return self._connection.execute(sql.text(POSTGRESQL).encode(), params)
+
+    def _write(self, sql: Sql, params: Row) -> psycopg.Cursor[tuple[Any, ...]]:
+        self._on_write()
+        self.dirty = True
+        return self._read(sql, params)
+
+    def one(self, sql: Sql, params: Row = ()) -> Row | None:
+        return self._read(sql, params).fetchone()
+
+    def all(self, sql: Sql, params: Row = ()) -> list[Row]:
+        return list(self._read(sql, params).fetchall())
+
+    def stream(self, sql: Sql, params: Row = ()) -> Iterator[Row]:
+        yield from self._read(sql, params)
+
+    def run(self, sql: Sql, params: Row = ()) -> int:
+        return self._write(sql, params).rowcount
+
+    def add(self, sql: Sql, params: Row) -> int:
+        row = self._write(sql, params).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def many(self, sql: Sql, rows: Sequence[Row]) -> None:
+        if len(rows) == 1:
+            self._write(sql, rows[0])
+        elif rows:
+            self._on_write()
+            self.dirty = True
+            with self._connection.cursor() as cursor:
+                cursor.executemany(sql.text(POSTGRESQL).encode(), rows)
+
+    def select(self, text: str, params: Row = ()) -> list[Row]:
+        return list(self._connection.execute(text.encode(), params).fetchall())
+
+    def execute(self, text: str, params: Row = ()) -> int:
+        self._on_write()
+        self.dirty = True
+        return self._connection.execute(text.encode(), params).rowcount
+
+    def now(self) -> int:
+        return self._now
+
+    def lock(self, what: str) -> None:
+        self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (what,))
+
+
+class PostgresLink(Link):
+    """One connection that is made again when it breaks."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._connection: Connection | None = connect(conninfo)
+        self._transaction: str | None = None
+        self._committing = False
+
+    def _alive(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._conninfo)
+        return self._connection
+
+    def begin(self, *, durable: bool) -> Tx:
+        waits = "on" if durable else "off"
+        return self._begin(f"BEGIN; SET LOCAL synchronous_commit = {waits}; {_NOW}")
+
+    def begin_read(self) -> Tx:
+        return self._begin(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_NOW}")
+
+    def _begin(self, opening: str) -> Tx:
+        self._transaction, self._committing = None, False
+        connection = self._alive()
+        cursor = connection.execute(opening.encode())
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone()
+        assert row is not None
+        return _PostgresTx(connection, int(row[0]), self._name_transaction)
+
+    def _name_transaction(self) -> None:
+        """Ask for the transaction's id at the first write: the name to ask for after a lost answer."""
+        if self._transaction is None:
+            row = self._alive().execute("SELECT pg_current_xact_id()::text").fetchone()
+            assert row is not None
+            self._transaction = str(row[0])
+
+    def commit(self) -> None:
+        self._committing = True
+        self._alive().execute("COMMIT")
+        self._committing = False
+
+    def judge(self, error: Exception, attempt: int) -> Verdict:
+        lost = self._roll_back()
+        translated = domain_error(error)
+        if lost and self._committing and self._transaction is not None:
+            return self._after_lost_commit(translated, self._transaction)
+        if isinstance(error, psycopg.errors.UniqueViolation):
+            # Somebody else stored it in the meantime: done again, the work finds what is there.
+            return Verdict(translated, retry=attempt < RETRIES and attempt > 0)
+        if not isinstance(error, psycopg.Error):
+            return Verdict(translated)
+        if attempt < RETRIES and (lost or _passes(error)):
+            _pause(attempt)
+            return Verdict(translated, retry=True, shared=True)
+        return Verdict(translated, shared=isinstance(translated, Unavailable))
+
+    def _roll_back(self) -> bool:
+        """Roll back; return whether the connection is lost."""
+        connection = self._connection
+        if connection is None or connection.closed or connection.broken:
+            self._connection = None
+            return True
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:
+            with suppress(psycopg.Error):
+                connection.close()
+            self._connection = None
+            return True
+        return False
+
+    def _after_lost_commit(self, error: Exception, transaction: str) -> Verdict:
+        for attempt in range(2 * RETRIES):
+            _pause(attempt)
+            try:
+                row = (
+                    self._alive()
+                    .execute("SELECT pg_xact_status(%s::text::xid8)", (transaction,))
+                    .fetchone()
+                )
+            except psycopg.Error:
+                self._connection = None
+                continue
+            status = row[0] if row else None
+            if status == "committed":
+                return Verdict(error, committed=True)
+            if status == "aborted":
+                return Verdict(error, retry=True, shared=True)
+        unknown = Unavailable(
+            "the database went away during a commit; whether it took place is not known yet",
+            fix="ask again once the database is back",
+        )
+        return Verdict(unknown, shared=True)
+
+    def tend(self, *, idle: bool) -> None:
+        """The server looks after itself."""
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _pause(attempt: int) -> None:
+    """Wait with full jitter, so that daemons do not come back in step."""
+    time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - not a secret
+
+
+def _passes(error: psycopg.Error) -> bool:
+    """Say whether the same work may succeed a moment later."""
+    state = error.sqlstate or ""
+    return state in {"40001", "40P01", "57P01", "57P02", "57P03", "53300"} or state[:2] == "08"
+
+
+_BY_STATE: Mapping[str, tuple[type[FlowdaptError], str]] = {
+    "53100": (StorageFull, "no space is left for the database"),
+    "53200": (Unavailable, "the database server is out of memory"),
+    "55P03": (StoreBusy, "another session holds a lock in the database"),
+    "57014": (StoreBusy, "the database took too long over a statement"),
+}
+
+
+def domain_error(error: Exception) -> Exception:
+    """Return what a driver's error means; errors of other kinds as they are."""
+    if isinstance(error, UnicodeEncodeError | psycopg.DataError):
+        return InvalidInput(f"a value cannot be stored: {error}")
+    if not isinstance(error, psycopg.Error):
+        return error
+    known = _BY_STATE.get(error.sqlstate or "")
+    if known is not None:
+        return known[0](f"{known[1]} ({error})")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return Unavailable(f"the database cannot be reached ({error})", fix="start PostgreSQL")
+    return error
+
+
+class PostgresBase(Base):
+    """One database on a server; backups are the server's own business."""
+
+    def __init__(self, url: str, *, migrations: Path = schema.MIGRATIONS) -> None:
+        scheme, _, rest = url.partition("://")
+        self._conninfo = f"postgresql://{rest}"
+        self._migrations = migrations
+        try:
+            parts = conninfo_to_dict(self._conninfo)
+        except psycopg.Error as error:
+            raise StartRefused(
+                f"database.url cannot be read: {error}",
+                fix="write postgresql://user@host/database",
+            ) from error
+        self.url = f"{scheme}://{parts.get('host', '')}/{parts.get('dbname', '')}"
+
+    def open(self) -> Mapping[str, str]:
+        try:
+            with connect(self._conninfo) as connection:
+                connection.execute("SELECT pg_advisory_lock(%s)", (_SCHEMA_LOCK,))
+                facts = self._current(connection)
+        except psycopg.OperationalError as error:
+            raise StartRefused(
+                f"the database cannot be reached: {error}", fix="start it, or correct database.url"
+            ) from error
+        warm(POSTGRESQL)
+        return facts
+
+    def _current(self, connection: Connection) -> Mapping[str, str]:
+        if not _has(connection, schema.VERSION_TABLE):
+            self._create(connection)
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        known = schema.known_versions(self._migrations)
+        schema.refuse_newer(row[0] if row else "", known)
+        if row is not None and row[0] != known[-1]:
+            self._migrate()
+        rows = connection.execute("SELECT key, value FROM meta").fetchall()
+        return {str(key): str(value) for key, value in rows} | {"schema": known[-1]}
+
+    @staticmethod
+    def _create(connection: Connection) -> None:
+        if _has(connection, "run"):
+            raise CorruptStore(
+                "the database has a table `run` that is not flowdapt's",
+                fix="name an empty database in database.url",
+            )
+        with connection.transaction():
+            for statement in schema.creation(POSTGRESQL):
+                connection.execute(statement.encode())
+            connection.execute(
+                "INSERT INTO meta (key, value) VALUES ('incarnation', %s)", (secrets.token_hex(8),)
+            )
+
+    def _migrate(self) -> None:
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool
+
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(self._conninfo),
+            poolclass=NullPool,
+        )
+        with engine.begin() as connection:
+            schema.migrate(connection, migrations=self._migrations)
+        engine.dispose()
+
+    def writer(self) -> Link:
+        return PostgresLink(self._conninfo)
+
+    def reader(self) -> Link:
+        return PostgresLink(self._conninfo)
+
+    def size_bytes(self) -> int:
+        with connect(self._conninfo) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        return int(row[0]) if row else 0
+
+    def backup(self, target: Path) -> int:
+        raise InvalidInput(
+            "PostgreSQL is backed up by its own tools", fix=f"pg_dump --file {target}"
+        )
+
+    def close(self) -> None:
+        """Nothing of ours is left open."""
+
+
+def _has(connection: Connection, table: str) -> bool:
+    row = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
+    return row is not None and row[0] is not None
