@@ -294,7 +294,7 @@ async def test_logs_progress_and_metrics_arrive_while_the_stage_runs(
         await trio.sleep(10)
         now = await h.runs.get(run.uid)
         assert now.stages[0].state is StageState.RUNNING
-        assert now.stages[0].progress == (3, 10)
+        assert now.stages[0].progress == (3.0, 10.0)
         page = await h.logs.read(run.uid, LogQuery())
         assert [line.line.text for line in page.lines] == ["hello"]
         series = await h.store.get_metrics(run.uid)
