@@ -1,0 +1,58 @@
+"""Places where a test may make the process die, fail or hang: `FLOWDAPT_FAILPOINT=name:action[@n]`.
+
+Nothing happens in a process where the variable is not set. Several are separated by commas; `@n` acts
+on the n-th time the place is passed (the first by default), and only then. Actions: `kill`, `exit`,
+`enospc`, `eio`, `hang`, `sleep=SECONDS`. The names are listed in docs/explanation/promises.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+
+__all__ = ["failpoint"]
+
+
+class _Armed:
+    """One place with what is to happen there."""
+
+    def __init__(self, action: str, nth: int) -> None:
+        self.action = action
+        self.left = nth
+
+    def act(self) -> None:
+        self.left -= 1
+        if self.left != 0:
+            return
+        kind, _, argument = self.action.partition("=")
+        if kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif kind == "exit":
+            os._exit(int(argument or 1))
+        elif kind in ("enospc", "eio"):
+            code = errno.ENOSPC if kind == "enospc" else errno.EIO
+            raise OSError(code, os.strerror(code))
+        elif kind in ("sleep", "hang"):
+            time.sleep(float(argument or 3600))
+        else:
+            raise ValueError(f"unknown failpoint action {self.action!r}")
+
+
+def _read(text: str) -> dict[str, _Armed]:
+    armed = {}
+    for entry in filter(None, text.split(",")):
+        name, _, action = entry.partition(":")
+        action, _, nth = action.partition("@")
+        armed[name] = _Armed(action, int(nth or 1))
+    return armed
+
+
+_ARMED = _read(os.environ.get("FLOWDAPT_FAILPOINT", ""))
+
+
+def failpoint(name: str) -> None:
+    """Do what a test asked for at this place; in real life nothing."""
+    if _ARMED and name in _ARMED:
+        _ARMED[name].act()
