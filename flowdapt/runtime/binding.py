@@ -124,7 +124,9 @@ def _take(name: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> A
     )
 
 
-def _context_keyword(parameters: Parameters, given: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def _context_keyword(
+    parameters: Parameters, given: Mapping[str, Any], context: Any
+) -> dict[str, Any]:
     if _CONTEXT not in parameters.keyword_only:
         return {}
     if _CONTEXT in given:

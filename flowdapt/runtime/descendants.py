@@ -116,7 +116,7 @@ def _members(
 
 def _mark_of(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  (no pathlib in the guard)
+        with open(f"/proc/{pid}/environ", "rb") as file:
             content = b"\0" + file.read()
     except OSError:
         return ""  # another user's, or gone
@@ -132,7 +132,7 @@ def _rows() -> Iterator[Process]:
 
 def _row(pid: int) -> Process | None:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat", "rb") as file:
             # The name stands in parentheses and may hold any character.
             fields = file.read().rpartition(b")")[2].split()
     except OSError:

@@ -64,7 +64,7 @@ def _message(error: BaseException) -> str:
         if isinstance(error, FlowdaptError) and error.fix:
             text += f" (fix: {error.fix})"
         return clean(text)
-    except BaseException as broken:  # noqa: BLE001  (its __str__ is user code too)
+    except BaseException as broken:
         return f"<no message: its __str__ raised {_name(type(broken))}>"
 
 

@@ -1,38 +1,44 @@
 """Decide what happens to the children of workers when the daemon is killed: they end as well.
 
 Run as a script beside the workers of one executor. Workers die with the daemon by PDEATHSIG; what
-they started does not. The daemon writes each worker's pid here; the end of the pipe is its death.
+they started does not. The daemon writes `+pid` and `-pid` as workers come and go; the end of the
+pipe is its death.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
-from pathlib import Path
+
+if __name__ == "__main__":
+    # As a script, so that nothing else of the package is loaded: a third of the memory.
+    sys.path.insert(0, os.path.dirname(__file__))
+    from descendants import sweep  # type: ignore[import-not-found]
+else:
+    from flowdapt.runtime.descendants import sweep
+
+__all__ = ["main"]
 
 
-def main() -> None:
-    """Read pids until the pipe ends, then kill what is left of those workers."""
-    number, mark = int(sys.argv[1]), sys.argv[2]
+def main(descriptor: int, mark: str) -> None:
+    """Read until the pipe ends, then kill what is left of the workers that did not go in order."""
     text = b""
-    while chunk := os.read(number, 4096):
+    while chunk := os.read(descriptor, 4096):
         text += chunk
-        # "-" ends the watch of a worker that was ended in an orderly way.
-    sessions = {int(word) for word in text.split()}
-    _descendants().sweep(mark=mark, sessions=sessions)
+    sweep(mark=mark, sessions=_open_sessions(text.split()))
 
 
-def _descendants():  # type: ignore[no-untyped-def]  # noqa: ANN202  (a module)
-    """Load the neighbour by its path: no package, no site-packages, a third of the memory."""
-    path = Path(__file__).with_name("descendants.py")
-    spec = importlib.util.spec_from_file_location("descendants", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _open_sessions(words: list[bytes]) -> set[int]:
+    """Return the pids that came and did not go: another process may have the number of those."""
+    found: set[int] = set()
+    for word in words:
+        pid = int(word[1:])
+        if word[:1] == b"+":
+            found.add(pid)
+        else:
+            found.discard(pid)
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]), sys.argv[2])

@@ -39,7 +39,7 @@ from flowdapt.runtime.modules import ImportFailed
 from flowdapt.runtime.sources import Items, Sources, as_items
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from flowdapt.domain.task import Outcome, TaskCall, TaskEvent, WorkerEnvironment
 
@@ -89,7 +89,7 @@ class Invoker:
             return _exited(call, stop, self._pid)
         except ImportFailed as failed:
             error, retryable = failed.__cause__ or failed, False
-        except BaseException as raised:  # noqa: BLE001  (user code raises what it likes)
+        except BaseException as raised:
             error, retryable = raised, True
         told = describe(error, stage=call.stage, retryable=retryable, mask=masker.text)
         return Failed(told, perf_counter() - started, self._pid)
@@ -264,13 +264,17 @@ def _is_async(function: Callable[..., Any]) -> bool:
     return bool(code and code.co_flags & 0x80)
 
 
-def _await(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+def _await(coroutine: Coroutine[Any, Any, Any]) -> Any:
     import asyncio
 
     return asyncio.run(coroutine)
 
 
 def _exited(call: TaskCall, stop: SystemExit, pid: int) -> Lost:
-    words = clean(f"the body ended its process by sys.exit({stop.code!r}) before it had a result", 500)
-    error = ErrorInfo("builtins.SystemExit", words, stage=call.stage, bases=("builtins.SystemExit",))
+    words = clean(
+        f"the body ended its process by sys.exit({stop.code!r}) before it had a result", 500
+    )
+    error = ErrorInfo(
+        "builtins.SystemExit", words, stage=call.stage, bases=("builtins.SystemExit",)
+    )
     return Lost("exited", error, pid)

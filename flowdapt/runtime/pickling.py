@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import pickle
 import reprlib
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flowdapt.domain.errors import UnstorableResult
@@ -105,11 +107,10 @@ def preview(value: Any) -> str:
     """Return a short JSON text: type, shape or length, and the head where looking is harmless."""
     kind = type(value)
     shown: dict[str, Any] = {"type": f"{kind.__module__}.{kind.__qualname__}"}
-    for name, look in (("shape", _shape), ("dtype", _dtype), ("columns", _columns), ("length", _length), ("head", _head)):
-        try:
+    for name, look in _LOOKS.items():
+        found = None
+        with suppress(Exception):  # attributes of a stranger's object may do anything
             found = look(value)
-        except Exception:
-            continue
         if found is not None:
             shown[name] = found
     return json.dumps(shown, ensure_ascii=False)
@@ -138,3 +139,12 @@ def _head(value: Any) -> str | None:
     if type(value).__module__ == "numpy" and hasattr(value, "flat"):
         return reprlib.repr(value.flat[:6].tolist())[:_PREVIEW_MAX]
     return None
+
+
+_LOOKS: dict[str, Callable[[Any], object]] = {
+    "shape": _shape,
+    "dtype": _dtype,
+    "columns": _columns,
+    "length": _length,
+    "head": _head,
+}

@@ -11,11 +11,11 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
-from typing import Any
 
 # The enumeration that `signal.getsignal` builds for each number costs twenty times the call itself.
-from _signal import getsignal, pthread_sigmask
+from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found]
+from contextlib import suppress
+from typing import Any
 
 __all__ = ["Baseline"]
 
@@ -68,7 +68,9 @@ class Baseline:
             return []
         main = threading.main_thread()
         return [
-            thread.name for thread in threading.enumerate() if thread is not main and not thread.daemon
+            thread.name
+            for thread in threading.enumerate()
+            if thread is not main and not thread.daemon
         ]
 
     def _put_back_signals(self) -> None:

@@ -84,9 +84,7 @@ class Sources:
         if key == self._key:
             return self._kept
         if ref.kind == "parts" or ref.codec == "parts":
-            items: Items = _PartItems(
-                values.read_parts(ref, self._root), ref.length or 0, self
-            )
+            items: Items = _PartItems(values.read_parts(ref, self._root), ref.length or 0, self)
             # Its own pieces may be unsafe: only the list of parts would be worth keeping.
             return items
         items, safe = self.read(ref)
@@ -101,7 +99,7 @@ class Sources:
         """Return the items and whether they may be used again."""
         value = values.decode(ref, self._root)
         items = as_items(value)
-        if set(map(type, items)) <= _IMMUTABLE:
+        if set(map(type, value)) <= _IMMUTABLE:
             return items, True
         if ref.codec == "json":
             return _JsonItems(_read_raw_list(values.read_json(ref, self._root))), True

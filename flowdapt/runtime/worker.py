@@ -244,7 +244,7 @@ class Worker:
         if not call.memory_limit_bytes:
             return self._run(call)
         limits = resource.getrlimit(resource.RLIMIT_DATA)
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
+        with open("/proc/self/statm", "rb") as file:
             now = int(file.read().split()[5]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_DATA, (now + call.memory_limit_bytes, limits[1]))
         try:
@@ -340,7 +340,7 @@ def _replace_stream(name: str, number: int) -> OutputStream:
     """Put a stream in the place of `sys.stdout` or `sys.stderr` that knows whose line it is."""
     raw = OutputStream(number, f"<{name}>")
     text = io.TextIOWrapper(
-        raw,  # type: ignore[arg-type]  # a raw stream serves: nothing is to be buffered twice
+        raw,  # a raw stream serves: nothing is to be buffered twice
         encoding="utf-8",
         errors="backslashreplace",
         newline="\n",

@@ -75,7 +75,7 @@ class WorkerProcess:
         self._number = 0
         self._assembler = Assembler()
         self._emit: Emit = _nowhere
-        self._channel, self._control = self._start(variables | {MARK: mark}, cwd)
+        self._channel, self._control = self._start({**variables, MARK: mark}, cwd)
         self._out = Drain(_fileno(self._process.stdout), "stdout", environment.max_output_bytes)
         self._err = Drain(_fileno(self._process.stderr), "stderr", environment.max_output_bytes)
         self.pid = self._process.pid
@@ -89,7 +89,7 @@ class WorkerProcess:
         numbers = (theirs.fileno(), their_control.fileno())
         try:
             self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-                [sys.executable, "-P", "-m", "flowdapt.runtime.worker", *map(str, numbers), str(os.getpid())],
+                _command(*numbers),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -313,7 +313,15 @@ class WorkerProcess:
         sweep(mark=self.mark, sessions=(self.pid,))
 
 
-_WORDS = {"start_timeout": "the task did not begin within its start timeout (import or process start)"}
+_WORDS = {
+    "start_timeout": "the task did not begin within its start timeout (import or process start)"
+}
+
+
+def _command(channel: int, control: int) -> list[str]:
+    """Return the command of a worker; -P: a file beside the data never shadows a module."""
+    module = ["-P", "-m", "flowdapt.runtime.worker"]
+    return [sys.executable, *module, str(channel), str(control), str(os.getpid())]
 
 
 def _tell_exit(code: int) -> tuple[str, str]:
