@@ -16,6 +16,7 @@ from flowdapt.domain import facts
 from flowdapt.domain.errors import FlowdaptError, StaleEpoch
 from flowdapt.domain.run import RunChange, RunPatch, RunState, StageState
 from flowdapt.domain.task import ErrorInfo
+from flowdapt.failpoints import failpoint
 from flowdapt.ports.broker import RUN_CANCEL, RUN_READY, Message
 from flowdapt.ports.engine import LiveStage
 from flowdapt.ports.executor import Executor
@@ -111,7 +112,9 @@ class Compute:
         while self._drivers:
             self._idle = trio.Event()
             await self._idle.wait()
+        failpoint("drain.before_store")
         released = await self._tools.store.release(self._owner)
+        failpoint("drain.after_store")
         log.info("drained", released=released)
 
     def resume(self) -> None:
@@ -136,14 +139,19 @@ class Compute:
         if self._draining or room <= 0:
             return
         with _tolerated("claim"):
-            for loaded in await self._tools.store.claim(self._owner, limit=min(room, 100)):
+            claimed = await self._tools.store.claim(self._owner, limit=min(room, 100))
+            failpoint("claim.after_store")
+            for loaded in claimed:
                 self._adopt(loaded)
 
     async def _take_over(self) -> None:
         store = self._tools.store
         dead = await store.dead_owners(lease_s=self._lease_s, but=self._owner)
         if dead:
-            for loaded in await store.reclaim(self._owner, dead=dead):
+            failpoint("recover.before_store")
+            reclaimed = await store.reclaim(self._owner, dead=dead)
+            failpoint("recover.after_store")
+            for loaded in reclaimed:
                 self._adopt(loaded)
 
     async def _poll(self) -> None:
@@ -173,6 +181,7 @@ class Compute:
                 await self._beat()
 
     async def _beat(self) -> None:
+        failpoint("beat.before_store")
         await self._tools.store.beat(self._owner, {"executors": sorted(self._executors)})
 
     # -- driving ---------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ from flowdapt.domain.task import (
     ValueRef,
 )
 from flowdapt.domain.workflow import StageSpec, WorkflowSpec
+from flowdapt.failpoints import failpoint
 from flowdapt.ports.broker import LOG_LINES, RUN_ENDED, RUN_PROGRESS, Broker, Message
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.engine import LiveStage
@@ -215,13 +216,16 @@ class RunDriver:
             await self._spill_large(change.stages)
             await self._commit(step)
             self._announce()
+        failpoint("drive.before_start")
         self._start_all(step.start)
 
     async def _commit(self, step: Step) -> None:
         """Write the step; a full or busy store is waited for, since nothing else can go on anyway."""
         while True:
             try:
+                failpoint("drive.before_commit")
                 await self._tools.store.commit(step.change)
+                failpoint("drive.after_commit")
                 return
             except (StorageFull, Unavailable) as error:
                 log.warning("run state cannot be written", run=self.uid, error=error.message)
@@ -231,6 +235,7 @@ class RunDriver:
         run = self._machine.run
         if run.state.terminal:
             value = (run, list(self._machine.stages.values()))
+            failpoint("drive.before_announce")
             self._tools.broker.publish(Message(RUN_ENDED, self.uid, value))
         else:
             self._tools.broker.publish(Message(RUN_PROGRESS, self.uid))
@@ -243,6 +248,7 @@ class RunDriver:
                 and value.kind == "parts"
                 and _inline_bytes(value) > INLINE_MAX_BYTES
             ):
+                failpoint("drive.before_spill")
                 spilled = await self._tools.values.spill(self.uid, f"{record.name}.parts", value)
                 if self._machine.run.result is value:
                     self._machine.run.result = spilled
@@ -280,6 +286,7 @@ class RunDriver:
                 self._running[task.stage] -= 1
                 self._dispatcher.release(lease)
         del self._scopes[task]
+        failpoint("drive.after_task")
         self._inbox.append((task, outcome, began, clock.now()))
         self._lot.unpark_all()
 
@@ -288,6 +295,7 @@ class RunDriver:
             secrets = await self._secrets_of(spec)
         except FlowdaptError as error:
             return Failed(_refusal(error, task.stage))
+        failpoint("drive.before_task")
         call = self._call(task, spec, secrets, gpu_devices)
         limit_s = spec.timeout
         if limit_s is not None and task.stop - task.start > 1:

@@ -32,6 +32,7 @@ from flowdapt.domain.run import (
 )
 from flowdapt.domain.task import INLINE_MAX_BYTES, ValueRef
 from flowdapt.domain.workflow import WorkflowSpec
+from flowdapt.failpoints import failpoint
 from flowdapt.ports.broker import RUN_CANCEL, RUN_ENDED, RUN_PROGRESS, RUN_READY, Broker, Message
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.engine import Engine
@@ -181,7 +182,9 @@ class Runs:
             return await self._await_end(new.run.uid, ends, wait_s), True
 
     async def _store_and_hand_over(self, new: NewRun) -> Submission:
+        failpoint("submit.before_store")
         submission = await self._store.submit(new)
+        failpoint("submit.after_store")
         if submission.created and not submission.run.state.terminal:
             owned = submission.run.owner is not None
             value = (
@@ -356,7 +359,9 @@ class Runs:
     async def cancel(self, ident: str, *, reason: str = "user") -> Run:
         """Ask for the end of a run; idempotent, a terminal run is returned unchanged."""
         found = await self._store.get_run(ident)
+        failpoint("cancel.before_store")
         run = await self._store.request_cancel(found.uid, reason)
+        failpoint("cancel.after_store")
         topic = RUN_ENDED if run.state.terminal else RUN_CANCEL
         self._broker.publish(Message(topic, run.uid, reason if topic == RUN_CANCEL else None))
         return await self.get(run.uid)
@@ -373,6 +378,7 @@ class Runs:
             )
         spec = WorkflowSpec.model_validate_json(parent.run.definition)
         uid = new_uid()
+        failpoint("retry.before_inherit")
         kept = await inherit(uid, parent, spec, request, self._values)
         run = await self._retried(uid, parent.run, request, key)
         new = self._ready_to_store(run, spec, kept.stages)
@@ -414,7 +420,9 @@ class Runs:
     async def delete(self, ident: str) -> None:
         """Delete a terminal run whole: rows, logs, values. Raise RunNotTerminal."""
         run = await self._store.get_run(ident)
+        failpoint("delete.before_store")
         await self._store.delete_run(run.uid)
+        failpoint("delete.after_store")
         await self._logs.delete(run.uid)
         await self._values.delete_run(run.uid)
 
