@@ -115,7 +115,7 @@ def error_of(response: Response) -> errors.FlowdaptError:
     said = _problem_document(response)
     code = str(said.get("code") or "")
     kind = _class_of(code) or _BY_STATUS.get(response.status, errors.FlowdaptError)
-    details = {k: v for k, v in said.items() if k not in {"type", "title", "errors", "fix", "code"}}
+    details = dict(said.get("details") or {})
     if retry_after := response.headers.get("retry-after"):
         details["retry_after_s"] = retry_after
     return kind(

@@ -1,0 +1,167 @@
+"""Commands that store documents or say what storing them would do: apply, diff, validate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from flowdapt.cli.cells import amount
+from flowdapt.cli.grammar import Arg, Commands, Opt
+from flowdapt.cli.reading import read_pairs
+from flowdapt.cli.session import Session
+from flowdapt.cli.sources import Sources, gather
+from flowdapt.cli.tables import Column
+from flowdapt.cli.usage import UsageProblem
+from flowdapt.cli.views import text
+from flowdapt.client.endpoints import resources as calls
+from flowdapt.domain.errors import InvalidInput
+
+commands = Commands()
+
+Files = Annotated[
+    list[str] | None,
+    Opt("-f --file -p --path", "file, directory, or - for stdin; repeat for more", "FILE", "file"),
+]
+MoreFiles = Annotated[list[str] | None, Arg("the same as -f", "FILE", "file")]
+Recursive = Annotated[bool, Opt("-R --recursive", "directories with all that is below")]
+
+_STYLES = {"created": "good", "updated": "busy", "unchanged": "dim", "deleted": "warn"}
+APPLIED_COLUMNS = (
+    Column("action", text("action"), keep=True, style=lambda row: _STYLES.get(row["action"])),
+    Column("kind", text("kind"), keep=True),
+    Column("name", text("name"), keep=True),
+    Column("rev", text("revision"), right=True),
+)
+
+
+@commands.add("apply")
+def apply(
+    session: Session,
+    more: MoreFiles = None,
+    *,
+    file: Files = None,
+    recursive: Recursive = False,
+    dry_run: Annotated[bool, Opt("--dry-run", "say what would change, and change nothing")] = False,
+    diff: Annotated[bool, Opt("--diff", "show the changes first, and ask")] = False,
+    prune: Annotated[bool, Opt("--prune", "delete what matches -l and is in no file")] = False,
+    selector: Annotated[
+        str | None, Opt("-l --selector", "annotation that --prune goes by", "NAME=VALUE")
+    ] = None,
+) -> int:
+    """Store documents, all or none; what has not changed stays as it is."""
+    if prune and not selector:
+        raise UsageProblem("--prune needs to know what is yours", fix="add -l NAME=VALUE")
+    sources = gather([*(file or []), *(more or [])], recursive=recursive)
+    if diff and not _agreed(session, sources):
+        return 1
+    applied = send(session, sources, dry_run=dry_run)
+    if prune and selector:
+        applied += _pruned(session, applied, selector, dry_run=dry_run)
+    report(session, applied, dry_run=dry_run)
+    return 0
+
+
+@commands.add("diff")
+def diff(
+    session: Session, more: MoreFiles = None, *, file: Files = None, recursive: Recursive = False
+) -> int:
+    """Show what apply would change; the exit code is 1 when it would change something."""
+    sources = gather([*(file or []), *(more or [])], recursive=recursive)
+    applied = send(session, sources, dry_run=True)
+    if session.output.for_people:
+        for one in applied:
+            show_diff(session, one["diff"])
+    else:
+        report(session, applied, dry_run=True)
+    return int(any(one["action"] != "unchanged" for one in applied))
+
+
+@commands.add("validate")
+def validate(
+    session: Session, more: MoreFiles = None, *, file: Files = None, recursive: Recursive = False
+) -> None:
+    """Check documents without storing them; needs no daemon."""
+    from flowdapt.domain.documents import read
+    from flowdapt.domain.validation import check_all, invalid
+
+    sources = gather([*(file or []), *(more or [])], recursive=recursive)
+    documents, problems = [], []
+    for name, content in sources.texts:
+        found, wrong = read(content, source=name)
+        documents += found
+        problems += wrong
+    checked = check_all(documents)
+    error = invalid(checked, problems)
+    if error is not None:
+        raise error
+    for warning in (warning for one in checked for warning in one.warnings):
+        session.screen.note(f"▲ {warning}", "warn")
+    session.screen.note(f"✔ {amount(len(checked), 'document')} in {sources.names}", "good")
+
+
+def send(session: Session, sources: Sources, *, dry_run: bool) -> list[dict[str, Any]]:
+    """Apply the documents of the files; problems are told at their place in a file."""
+    try:
+        found = session.ask(calls.apply(sources.joined, dry_run=dry_run))
+    except InvalidInput as error:
+        raise sources.located(error) from None
+    items: list[dict[str, Any]] = found["items"]
+    return items
+
+
+def report(session: Session, applied: Sequence[Mapping[str, Any]], *, dry_run: bool) -> None:
+    session.output.many(
+        {"items": applied, "next": None},
+        APPLIED_COLUMNS,
+        name=lambda row: f"{row['kind']}/{row['name']}",
+    )
+    for warning in (warning for one in applied for warning in one.get("warnings") or ()):
+        session.screen.note(f"▲ {warning}", "warn")
+    if dry_run:
+        session.screen.note("nothing was changed (dry run)", "dim")
+
+
+def show_diff(session: Session, diff: str) -> None:
+    for line in diff.splitlines():
+        style = {"+": "good", "-": "bad", "@": "dim"}.get(line[:1])
+        session.screen.styled((line, style))
+
+
+def _agreed(session: Session, sources: Sources) -> bool:
+    """Show the changes; ask where there is somebody to ask."""
+    applied = send(session, sources, dry_run=True)
+    for one in applied:
+        show_diff(session, one["diff"])
+    session.screen.flush()
+    changed = sum(one["action"] != "unchanged" for one in applied)
+    if not changed or not session.asks:
+        return True
+    return session.confirm(f"apply {amount(changed, 'change')}?")
+
+
+def _pruned(
+    session: Session, applied: Sequence[Mapping[str, Any]], selector: str, *, dry_run: bool
+) -> list[dict[str, Any]]:
+    """Delete the resources of the selector that no file holds."""
+    kept = {(one["kind"], one["name"]) for one in applied}
+    gone = [one for one in _selected(session, selector) if one not in kept]
+    names = ", ".join(f"{kind} {name}" for kind, name in gone)
+    if not gone or (not dry_run and not session.confirm(f"delete {names}?")):
+        return []
+    if dry_run:
+        return [
+            {"action": "deleted", "kind": kind, "name": name, "revision": 0} for kind, name in gone
+        ]
+    return [session.ask(calls.delete(kind, name)) for kind, name in gone]
+
+
+def _selected(session: Session, selector: str) -> Iterator[tuple[str, str]]:
+    read_pairs([selector], "-l")
+    for kind in ("workflow", "config"):
+        cursor = None
+        while True:
+            page = session.ask(calls.list_(kind, annotation=[selector], cursor=cursor))
+            yield from ((kind, one["metadata"]["name"]) for one in page["items"])
+            cursor = page.get("next")
+            if cursor is None:
+                break

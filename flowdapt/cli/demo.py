@@ -1,0 +1,159 @@
+"""The command that shows flowdapt at work: applies the demo's project, runs it, tells what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from flowdapt.cli.cells import amount, size
+from flowdapt.cli.grammar import Commands, Opt
+from flowdapt.cli.run import submit
+from flowdapt.cli.run_page import headline, tell_error
+from flowdapt.cli.runs import list_runs
+from flowdapt.cli.session import Session
+from flowdapt.cli.tables import Column, draw
+from flowdapt.cli.waiting import outcome_code, wait_for
+from flowdapt.client.endpoints import artifacts as artifact_calls
+from flowdapt.client.endpoints import resources as resource_calls
+from flowdapt.client.endpoints import runs as run_calls
+from flowdapt.client.endpoints import system
+from flowdapt.demo import (
+    ARTIFACT_PREFIX,
+    CONFIG,
+    PREDICT_WORKFLOW,
+    RESOURCES,
+    WORKFLOW,
+    describe_result,
+    documents,
+    missing_packages,
+)
+from flowdapt.domain.errors import NotFound, Unavailable
+
+commands = Commands()
+
+
+@commands.add("demo")
+def demo(
+    session: Session,
+    *,
+    clean: Annotated[bool, Opt("--clean", "remove every trace of it")] = False,
+) -> int:
+    """Run a small machine-learning project on a year of real weather. No network is used."""
+    if clean:
+        _clean(session)
+        return 0
+    _refuse_without_packages()
+    session.screen.told(
+        ("Training a model per weather series, against the best naive forecast.", "bold")
+    )
+    session.ask(resource_calls.apply(documents()))
+    names = ", ".join(f"{kind} {name}" for kind, name in RESOURCES)
+    session.screen.told(("✔ applied ", "good"), (names, None))
+    found = submit(session, WORKFLOW, {}, follow=True)
+    if not session.output.for_people:
+        session.output.one(found, lambda: None)
+    elif outcome_code(found) == 0:
+        _show(session, found)
+    else:
+        session.screen.styled(*headline(found))
+    if outcome_code(found):
+        tell_error(session, found)
+    return outcome_code(found)
+
+
+def _refuse_without_packages() -> None:
+    missing = missing_packages()
+    if missing:
+        raise Unavailable(
+            f"the demo needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            code="demo.missing_packages",
+            fix="python -m pip install 'flowdapt[demo]'",
+        )
+
+
+def _show(session: Session, found: Mapping[str, Any]) -> None:
+    screen = session.screen
+    screen.styled(*headline(found))
+    screen.data()
+    headings, rows = describe_result(found["result"])
+    draw(
+        screen,
+        _columns(headings),
+        [dict(zip(headings, row, strict=True)) for row in rows],
+        wide=False,
+    )
+    screen.data()
+    stored = _artifacts(session)
+    where = session.ask(system.status()).get("artifacts", "")
+    count = sum(one["files"] for one in stored)
+    screen.styled(
+        ("models   ", "dim"),
+        (
+            f"{amount(len(stored), 'artifact')}, {amount(count, 'file')}, {size(sum(one['size_bytes'] for one in stored))}",
+            None,
+        ),
+        (f"   in {where}", "dim"),
+    )
+    screen.flush()
+    _say_what_next(session, found)
+
+
+def _columns(headings: tuple[str, ...]) -> tuple[Column, ...]:
+    numbers = headings[2:]
+    return tuple(
+        Column(title, lambda row, title=title: str(row[title]), keep=True, right=title in numbers)  # type: ignore[misc]  # binds the title of this turn
+        for title in headings
+    )
+
+
+def _say_what_next(session: Session, found: Mapping[str, Any]) -> None:
+    steps = (
+        (f"flowdapt runs show {found['name']}", "the run, stage by stage"),
+        (f"flowdapt run {PREDICT_WORKFLOW}", "forecast with the stored models"),
+        (f"flowdapt edit config {CONFIG}", "other series, other models; then run again"),
+        ("flowdapt init myproject", "a project of your own"),
+        ("flowdapt demo --clean", "remove every trace of this"),
+    )
+    session.screen.note()
+    session.screen.note("What next", "bold")
+    for command, meaning in steps:
+        session.screen.told((f"  {command:<44}", None), (meaning, "dim"))
+
+
+def _artifacts(session: Session) -> list[dict[str, Any]]:
+    found = session.ask(artifact_calls.list_(session.namespace))["items"]
+    return [one for one in found if one["name"].startswith(ARTIFACT_PREFIX)]
+
+
+def _clean(session: Session) -> None:
+    """Remove runs, artifacts and resources; what is not there is no error."""
+    runs = 0
+    for workflow in (WORKFLOW, PREDICT_WORKFLOW):
+        for run in list_runs(session, limit=0, every=True, workflow=workflow)["items"]:
+            _delete_run(session, run)
+            runs += 1
+    artifacts = _artifacts(session)
+    for one in artifacts:
+        session.ask(artifact_calls.delete(one["name"], namespace=session.namespace))
+    resources = sum(_delete_resource(session, kind, name) for kind, name in RESOURCES)
+    session.screen.told(
+        ("✔ removed ", "good"),
+        (
+            f"{amount(runs, 'run')}, {amount(len(artifacts), 'artifact')}, {amount(resources, 'resource')}",
+            None,
+        ),
+    )
+
+
+def _delete_run(session: Session, run: Mapping[str, Any]) -> None:
+    if run["state"] not in {"finished", "failed", "cancelled"}:
+        wait_for(session, session.ask(run_calls.cancel(run["uid"])), timeout_s=60)
+    session.ask(run_calls.delete(run["uid"]))
+
+
+def _delete_resource(session: Session, kind: str, name: str) -> bool:
+    try:
+        session.ask(resource_calls.delete(kind, name))
+    except NotFound:
+        return False
+    return True

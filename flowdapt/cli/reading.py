@@ -1,0 +1,144 @@
+"""Decide how words become values: `k=v` pairs, times ago, files and standard input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flowdapt.cli.usage import UsageProblem, closest
+from flowdapt.domain.errors import NotFound
+
+__all__ = [
+    "duration_s",
+    "inputs_of",
+    "moment_ago",
+    "open_pairs",
+    "read_bytes",
+    "read_pairs",
+    "value_of",
+]
+
+
+def value_of(text: str) -> Any:
+    """Return a JSON value where the text is one, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def read_pairs(pairs: Sequence[str], what: str = "--input") -> dict[str, Any]:
+    """Read `name=value` words."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise UsageProblem(f"{what} {pair!r} is not name=value", fix=f"write {what} name=value")
+        found[name] = value_of(text)
+    return found
+
+
+def open_pairs(words: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
+    """Read `--name value`, `--name=value` and a lone `--name` (true), as `run` takes input.
+
+    A name that is almost a known option is refused: it was more likely a slip.
+    """
+    found: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or word == "--":
+            raise UsageProblem(f"{word!r} is not understood here", fix="flowdapt run --help")
+        name, equals, text = word[2:].partition("=")
+        _refuse_slip(name, known)
+        if equals:
+            found[name] = value_of(text)
+        elif rest and not rest[0].startswith("--"):
+            found[name] = value_of(rest.pop(0))
+        else:
+            found[name] = True
+    return found
+
+
+def _refuse_slip(name: str, known: Sequence[str]) -> None:
+    import difflib
+
+    near = closest(f"--{name}", known)
+    if near and difflib.SequenceMatcher(None, f"--{name}", near).ratio() > 0.85:  # noqa: PLR2004 - one letter off
+        raise UsageProblem(
+            f"there is no option --{name}",
+            suggestion=near,
+            fix=f"if it is an input of the workflow: --input {name}=…",
+        )
+
+
+def inputs_of(pairs: Sequence[str], file: Path | None, words: dict[str, Any]) -> dict[str, Any]:
+    """Join the input from a file, from --input and from open options; later ones win."""
+    found: dict[str, Any] = {}
+    if file is not None:
+        value = _parsed(read_bytes(file), str(file))
+        if not isinstance(value, dict):
+            raise UsageProblem(f"{file} holds no mapping", fix="write {name: value, …}")
+        found |= value
+    return found | read_pairs(pairs) | words
+
+
+def _parsed(text: bytes, source: str) -> Any:
+    """Read JSON or YAML as strictly as documents are read."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        from flowdapt.domain.documents import read
+        from flowdapt.domain.errors import InvalidDocument
+
+        documents, problems = read(text, source=source)
+        if problems:
+            raise InvalidDocument(f"{source} cannot be read", problems=problems) from None
+        return documents[0].value if len(documents) == 1 else None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file, or standard input for `-`."""
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        near = closest(path.name, _names_beside(path))
+        raise NotFound(
+            f"there is no file {path}",
+            code="file.missing",
+            fix=f"did you mean {path.with_name(near)}?" if near else None,
+        ) from None
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _names_beside(path: Path) -> list[str]:
+    try:
+        return [one.name for one in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def duration_s(text: str) -> float:
+    """Read `30`, `30s`, `15m`, `2h`, `1d` as seconds."""
+    from flowdapt.domain.quantities import parse_duration_s
+
+    try:
+        return parse_duration_s(float(text) if text.replace(".", "", 1).isdigit() else text)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+
+
+def moment_ago(text: str) -> str:
+    """Read `2d` (that long ago) or an RFC 3339 instant; return the instant."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return (datetime.now(UTC) - timedelta(seconds=duration_s(text))).isoformat()
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()

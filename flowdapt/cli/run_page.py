@@ -1,0 +1,106 @@
+"""Decide how one run is told to a person: state first, then stages, then what failed or came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flowdapt.cli.cells import age, amount, duration, short, size, state_style, state_word
+from flowdapt.cli.session import Session
+from flowdapt.cli.tables import draw, fields
+from flowdapt.cli.views import STAGE_COLUMNS
+
+__all__ = ["headline", "show_error", "show_run", "tell_error"]
+
+Found = Mapping[str, Any]
+_LONGEST_RESULT = 2000
+
+
+def headline(run: Found) -> tuple[tuple[str, str | None], ...]:
+    took = run.get("duration_s")
+    when = f"in {duration(took)}" if took is not None else f"since {age(run.get('created_at'))}"
+    return (
+        (state_word(run), state_style(run)),
+        (f"  {run['name']}", "bold"),
+        (f"  {run['workflow']} r{run['revision']}  {when}", None),
+    )
+
+
+def show_run(session: Session, run: Found) -> None:
+    """Write the page of a run as data."""
+    screen = session.screen
+    screen.styled(*headline(run))
+    pairs = [
+        ("reason", _reason(run)),
+        ("executor", "" if run["executor"] == "local" else run["executor"]),
+        ("namespace", "" if run["namespace"] == "default" else run["namespace"]),
+        ("labels", ", ".join(f"{k}={v}" for k, v in (run.get("labels") or {}).items())),
+        ("parent", run.get("parent") or ""),
+        ("input", short(run["input"], 200) if run.get("input") else ""),
+    ]
+    fields(screen, pairs, indent="  ")
+    if run.get("stages"):
+        screen.data()
+        draw(screen, STAGE_COLUMNS, run["stages"], wide=session.output.form == "wide")
+    _show_result(session, run)
+    show_error(session, run)
+
+
+def _reason(run: Found) -> str:
+    if run.get("error"):
+        return ""
+    return run.get("reason") or ("cancel requested" if run.get("cancel_requested_at") else "")
+
+
+def _show_result(session: Session, run: Found) -> None:
+    if run.get("result") is not None:
+        text = short(run["result"], _LONGEST_RESULT)
+    elif run.get("result_preview") is not None:
+        text = f"{short(run['result_preview'], 200)}  {size(run.get('result_size_bytes'))}"
+    else:
+        return
+    session.screen.data()
+    session.screen.styled(("result: ", "dim"), (text, None))
+
+
+def show_error(session: Session, run: Found) -> None:
+    for part in _error_lines(run, verbose=session.common.verbose):
+        session.screen.styled(*part)
+
+
+def tell_error(session: Session, run: Found) -> None:
+    """Write to stderr why a run failed, and how to learn more."""
+    for part in _error_lines(run, verbose=session.common.verbose):
+        session.screen.complain(*part)
+
+
+def _error_lines(run: Found, *, verbose: bool) -> list[tuple[tuple[str, str | None], ...]]:
+    error = run.get("error")
+    if not error:
+        return []
+    where = f'stage "{error["stage"]}"' if error.get("stage") else "the run"
+    where += f" item {error['index']}" if error.get("index") is not None else ""
+    kind = error["type"].rpartition(".")[2]
+    first, *rest = (error["message"].splitlines() or [""])[:20]
+    lines: list[tuple[tuple[str, str | None], ...]] = [
+        (("✖ ", "bad"), (where, "bold"), (f"  {kind}: {first}", None), _code(run)),
+        *(((f"    {line}", None),) for line in rest),
+    ]
+    if verbose:
+        lines += [((f"    {line}", "dim"),) for line in error.get("traceback", "").splitlines()]
+    return [*lines, _way_out(run, verbose=verbose)]
+
+
+def _code(run: Found) -> tuple[str, str | None]:
+    return (f"   [run.{run['reason']}]" if run.get("reason") else "", "dim")
+
+
+def _way_out(run: Found, *, verbose: bool) -> tuple[tuple[str, str | None], ...]:
+    name = run["name"]
+    look = f"flowdapt logs {name}" if verbose else f"flowdapt runs show {name} -v"
+    return (("  fix:  ", "bold"), (f"{look}   then  flowdapt runs retry {name}", None))
+
+
+def stages_text(run: Found) -> str:
+    done = sum(one["state"] in {"finished", "skipped"} for one in run.get("stages") or ())
+    return f"{done}/{amount(len(run.get('stages') or ()), 'stage')}"

@@ -1,0 +1,137 @@
+"""Commands that start and stop the daemon: up, down. `up --foreground` is the one that is it."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Annotated, Any
+
+from flowdapt.cli.cells import amount, coarse
+from flowdapt.cli.grammar import Commands, Opt
+from flowdapt.cli.reading import duration_s
+from flowdapt.cli.session import Session
+from flowdapt.cli.starting import StartFailed, answers, ensure_daemon
+from flowdapt.cli.usage import UsageProblem
+from flowdapt.client.endpoints import system
+from flowdapt.domain.errors import FlowdaptError, TimedOut, Unreachable
+
+commands = Commands()
+_SERVICES = ("api", "compute", "triggers")
+
+
+@commands.add("up")
+def up(
+    session: Session,
+    *,
+    foreground: Annotated[bool, Opt("--foreground", "be the daemon, and stay")] = False,
+    services: Annotated[
+        str | None, Opt("--services", "only these: api,compute,triggers", "LIST")
+    ] = None,
+    timeout: Annotated[
+        float, Opt("--timeout", "how long to wait until it is ready", "TIME", parse=duration_s)
+    ] = 60.0,
+) -> int:
+    """Start the daemon when none runs; return when it is ready."""
+    chosen = _services(services)
+    if foreground:
+        from flowdapt.daemon import main
+
+        return main({"services": chosen} if chosen else None)
+    began = time.monotonic()
+    arguments = ("--services", services) if services else ()
+    try:
+        started = ensure_daemon(session.paths, arguments=arguments, timeout_s=timeout)
+    except StartFailed as error:
+        return tell_failed_start(session, error)
+    session.may_start = False
+    found = session.ask(system.status())
+    word = f"started in {time.monotonic() - began:.1f} s" if started else "was running"
+
+    def show() -> None:
+        session.screen.told(
+            ("✔ ", "good"), (word, None), (f"  pid {found['pid']}  {found['socket']}", "dim")
+        )
+
+    session.output.one(found, show, name=str(found["pid"]))
+    return 0
+
+
+def tell_failed_start(session: Session, error: StartFailed) -> int:
+    """Write the daemon's own words, and return its exit code."""
+    session.screen.complain(
+        ("✖ ", "bad"), (error.message, None), (f"   [{error.exact_code}]", "dim")
+    )
+    for line in error.said.splitlines()[-30:]:
+        session.screen.complain((f"    {line}", None))
+    return error.exit_code
+
+
+def _services(services: str | None) -> dict[str, bool]:
+    if services is None:
+        return {}
+    named = [name.strip() for name in services.split(",")]
+    unknown = [name for name in named if name not in _SERVICES]
+    if unknown:
+        raise UsageProblem(
+            f"there is no service {unknown[0]!r}", fix=f"services are {', '.join(_SERVICES)}"
+        )
+    return {name: name in named for name in _SERVICES}
+
+
+@commands.add("down")
+def down(
+    session: Session,
+    *,
+    now: Annotated[bool, Opt("--now", "do not let running stages end")] = False,
+    timeout: Annotated[
+        float, Opt("--timeout", "how long to wait for its end", "TIME", parse=duration_s)
+    ] = 90.0,
+) -> int:
+    """Stop the daemon: running stages may end first; the rest goes on at the next start."""
+    session.may_start = False
+    try:
+        found = session.ask(system.status())
+        session.ask(system.drain(now=now))
+    except Unreachable:
+        session.screen.note("no daemon was running", "dim")
+        return 0
+    began = time.monotonic()
+    running = found.get("runs", {}).get("running", 0)
+    if running and not now:
+        session.screen.note(
+            f"draining: {amount(running, 'run')} going on; what does not end goes on later"
+        )
+    _wait_until_gone(session, found, deadline=began + timeout)
+    session.screen.told(("✔ ", "good"), (f"stopped in {coarse(time.monotonic() - began)}", None))
+    return 0
+
+
+def _wait_until_gone(session: Session, found: dict[str, Any], *, deadline: float) -> None:
+    while _alive(session, found):
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"the daemon (pid {found['pid']}) still drains", fix="flowdapt down --now"
+            )
+        time.sleep(0.02)
+
+
+def _alive(session: Session, found: dict[str, Any]) -> bool:
+    if not session.local:
+        try:
+            session.ask(system.status())
+        except FlowdaptError:
+            return False
+        return True
+    return answers(session.paths) or _process_exists(found["pid"])
+
+
+def _process_exists(pid: int) -> bool:
+    """Say whether a process lives; one that has ended and waits for its parent does not."""
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - a pseudo file
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    except PermissionError:
+        return True

@@ -1,0 +1,112 @@
+"""Decide how a command waits for a run: shown live where it can be, left without harm by Ctrl-C.
+
+The first Ctrl-C detaches and says how to come back, a second one cancels the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from flowdapt.cli.progress import Progress
+from flowdapt.cli.session import Session
+from flowdapt.client.endpoints import runs as calls
+from flowdapt.client.repeating import WAIT_STEP_S
+from flowdapt.domain.errors import TimedOut
+
+__all__ = ["Detached", "outcome_code", "wait_for"]
+
+Found = Mapping[str, Any]
+TERMINAL = frozenset({"finished", "failed", "cancelled"})
+# How long after a Ctrl-C another one still means the run.
+SECOND_THOUGHTS_S = 1.5
+
+
+class Detached(KeyboardInterrupt):
+    """The person left a run that goes on; they were told how to come back."""
+
+
+def ended(run: Found) -> bool:
+    return run["state"] in TERMINAL
+
+
+def outcome_code(run: Found) -> int:
+    """Return the exit code that a run's end deserves."""
+    return 0 if run["state"] == "finished" else 1
+
+
+def wait_for(
+    session: Session, run: Found, *, timeout_s: float | None = None, follow: bool = False
+) -> Found:
+    """Return the run in its final state. Raise TimedOut, or Detached after Ctrl-C."""
+    if ended(run):
+        return run
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    with _left_by_interrupt(session, run["name"]):
+        if follow or session.screen.live:
+            return _followed(session, run, deadline)
+        return _asked(session, run, deadline)
+
+
+def _asked(session: Session, run: Found, deadline: float | None) -> Found:
+    while not ended(run):
+        left = WAIT_STEP_S if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise _too_long(run)
+        run = session.ask(calls.wait(run["uid"], timeout_s=round(min(left, WAIT_STEP_S), 3)))
+    return run
+
+
+def _followed(session: Session, run: Found, deadline: float | None) -> Found:
+    progress = Progress(session.screen, estimate_s=_usual_duration_s(session, run["workflow"]))
+    with progress:
+        progress.update(run)
+        # A daemon that stops closes its streams in order: the run goes on with the next one.
+        while not ended(run):
+            for kind, value in session.follow(calls.watch(run["uid"]), ended=ended):
+                if kind == "run":
+                    run = value
+                    progress.update(run)
+                if deadline is not None and time.monotonic() > deadline:
+                    raise _too_long(run)
+            if not ended(run):
+                run = session.ask(calls.get(run["uid"]))
+    return run
+
+
+def _usual_duration_s(session: Session, workflow: str) -> float | None:
+    """Return how long the last finished run of the workflow took."""
+    page = session.ask(calls.list_(workflow=workflow, state=["finished"], limit=1))
+    durations = [one.get("duration_s") for one in page["items"]]
+    return durations[0] if durations else None
+
+
+def _too_long(run: Found) -> TimedOut:
+    return TimedOut(
+        f"{run['name']} is still {run['state']}; it goes on",
+        fix=f"flowdapt runs wait {run['name']}",
+    )
+
+
+@contextmanager
+def _left_by_interrupt(session: Session, name: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        leave(session, name)
+
+
+def leave(session: Session, name: str, *, pause: Callable[[float], None] = time.sleep) -> None:
+    """Tell how to come back, wait for second thoughts, end the command."""
+    session.screen.complain(("", None))
+    session.screen.complain((f"detached; {name} goes on.", "bold"), (" Come back:", None))
+    session.screen.complain((f"  flowdapt runs wait {name}     flowdapt logs {name} -f", None))
+    session.screen.complain(("  Ctrl-C once more cancels it.", "dim"))
+    try:
+        pause(SECOND_THOUGHTS_S)
+    except KeyboardInterrupt:
+        session.ask(calls.cancel(name))
+        session.screen.complain((f"asked {name} to stop:  flowdapt runs show {name}", None))
+    raise Detached
