@@ -223,6 +223,11 @@ class Settings(BaseSettings):
         return self.database.url or f"sqlite:///{self.paths.data / 'flowdapt.db'}"
 
     @property
+    def on_sqlite(self) -> bool:
+        """Say whether the state lies in a file, which one daemon has to itself."""
+        return self.database_url.startswith(("sqlite", "memory"))
+
+    @property
     def artifacts_url(self) -> str:
         return self.storage.artifacts_url or (self.paths.data / "artifacts").as_uri()
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import trio
 
+from flowdapt.plugins.manager import PluginInfo
 from flowdapt.ports.broker import Broker
 from flowdapt.ports.executor import Executor
 from flowdapt.ports.logs import LogStore
@@ -19,7 +20,7 @@ from flowdapt.services.measures import Measures
 from flowdapt.services.resources import Resources
 from flowdapt.services.runs import Runs
 
-__all__ = ["ApiLimits", "Backend", "Control", "PluginInfo"]
+__all__ = ["ApiLimits", "Backend", "Control"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,6 @@ class ApiLimits:
     body_bytes: int = 1024**2
     artifact_bytes: int = 64 * 1024**2
     keep_alive_s: float = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class PluginInfo:
-    """One plugin as `plugin ls` shows it; `error` says why it is disabled."""
-
-    name: str
-    version: str = ""
-    enabled: bool = True
-    builtin: bool = False
-    provides: tuple[str, ...] = ()
-    error: str | None = None
 
 
 class Control(Protocol):

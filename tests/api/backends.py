@@ -15,10 +15,11 @@ from typing import Any
 import httpx
 import trio
 
-from flowdapt.api.backend import ApiLimits, Backend, PluginInfo
+from flowdapt.api.backend import ApiLimits, Backend
 from flowdapt.api.guard import Framework, Guard
 from flowdapt.api.server import Deadlines, Server
 from flowdapt.api.socket import UnixSocket
+from flowdapt.plugins.manager import PluginInfo
 from flowdapt.ports.broker import Broker, Message
 from flowdapt.runtime.artifact_store import ArtifactStore
 from flowdapt.secrets import Secrets
@@ -175,7 +176,7 @@ async def running_api(
             secrets=Secrets(home / "secrets" / "s.json", environ={}, keyring=lambda: None),
             artifacts=ArtifactStore(str(home / "artifacts")), health=health, measures=Measures(),
             control=control, executors=executors,
-            plugins=lambda: [PluginInfo("local", "1", builtin=True, provides=("executor local",))],
+            plugins=lambda: [PluginInfo("builtin", builtin=True, provides=("executor:local",))],
             limits=limits or ApiLimits(),
         )  # fmt: skip
         app = Guard(Framework(), backend)
