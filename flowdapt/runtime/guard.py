@@ -1,8 +1,8 @@
 """Decide what happens to the children of workers when the daemon is killed: they end as well.
 
 Run as a script beside the workers of one executor. Workers die with the daemon by PDEATHSIG; what
-they started does not. The daemon writes `+pid` and `-pid` as workers come and go; the end of the
-pipe is its death.
+they started does not. The daemon writes `+pid` and `-pid` as workers come and go, and a dot before
+it goes in order; the end of the pipe alone is its death.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ def main(descriptor: int, mark: str) -> None:
     text = b""
     while chunk := os.read(descriptor, 4096):
         text += chunk
+    if text.endswith(b"."):
+        return  # an orderly end: a new worker may carry the mark by now
     sweep(mark=mark, sessions=_open_sessions(text.split()))
 
 

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Where bytes that somebody pickled may become objects: in a worker, never in the daemon.
-UNPICKLERS = ("flowdapt.runtime", "flowdapt.plugins.executors.local.child")
+UNPICKLERS = ("flowdapt.runtime",)
 # Where code outside the package is imported by name, and why.
 IMPORTERS = {
     "flowdapt": "lazy attributes (PEP 562)",
     "flowdapt.runtime": "targets and user modules, in the worker",
     "flowdapt.plugins.manager": "built-in plugins and what plugins declare by string",
-    "flowdapt.plugins.executors.local.child": "the worker's entry",
     "flowdapt.cli.main": "command groups, when they are used",
     "flowdapt.tui": "screens, when they are opened",
 }

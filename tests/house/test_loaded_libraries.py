@@ -85,7 +85,7 @@ code = len(list(pkgutil.walk_packages(flowdapt.runtime.__path__)))
 def test_the_local_worker_is_free_of_the_daemon(flowdapt_home: Path) -> None:
     code = """
 import importlib
-importlib.import_module("flowdapt.plugins.executors.local.child")
+importlib.import_module("flowdapt.runtime.worker")
 """
     libraries, _ = loaded(code, flowdapt_home)
     assert not libraries & (WORKER | EAGER | {"pluggy", "sqlalchemy"})

@@ -6,7 +6,6 @@ two tasks: a crash, a hang or a cancel costs its own task's process alone.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.plugins.executors.local.ending import Guard, new_mark, sweep_stale
 from flowdapt.plugins.executors.local.gpus import GpuShares
 from flowdapt.plugins.executors.local.options import LocalOptions
 from flowdapt.plugins.executors.local.process import WorkerProcess
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["LocalExecutor"]
 
 _LOOK_EVERY_S = 0.5
-_count = itertools.count(1)
 
 
 class LocalExecutor(Executor):
@@ -52,13 +51,14 @@ class LocalExecutor(Executor):
         self._nursery: trio.Nursery | None = None
         self._stirred = trio.Event()
         self._gpus = GpuShares(options.gpu_devices or tuple(map(str, range(int(options.gpus)))))
-        root = hashlib.sha256(environment.values_root.encode()).hexdigest()[:12]
-        self._mark = f"{root}:{os.getpid()}:{next(_count)}"
+        self._mark = new_mark(environment)
+        self._guard: Guard | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                nursery.start_soon(trio.to_thread.run_sync, sweep_stale, self._environment)
                 for _ in range(self._options.warm):
                     self._idle.append(self._start())
                 task_status.started()
@@ -151,11 +151,13 @@ class LocalExecutor(Executor):
         worker = WorkerProcess(
             name,
             self._environment,
-            mark=f"{self._mark}:{name}",
+            mark=f"{self._mark}{name}:",
             variables=self._variables(),
             cwd=self._environment.cwd or None,
         )
         self._all[name] = worker
+        self._guard = self._guard or Guard(self._mark)
+        self._guard.watch(worker.pid)
         self._nursery.start_soon(self._attend, worker)
         self._stirred.set()
         return worker
@@ -163,6 +165,8 @@ class LocalExecutor(Executor):
     async def _attend(self, worker: WorkerProcess) -> None:
         await worker.attend()
         del self._all[worker.name]
+        if self._guard is not None:
+            self._guard.forget(worker.pid)
 
     def _variables(self) -> dict[str, str]:
         hidden = self._options.hidden_variables
@@ -175,10 +179,17 @@ class LocalExecutor(Executor):
         every = min(_LOOK_EVERY_S, max(self._options.idle_timeout_s / 4, 0.01))
         while True:
             if not self._all:
-                self._stirred = trio.Event()
-                await self._stirred.wait()
+                await self._rest()
             await trio.sleep(every)
             self._look(time.monotonic())
+
+    async def _rest(self) -> None:
+        """Wait for the next worker with no process at all."""
+        self._stirred = trio.Event()
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            await guard.close()
+        await self._stirred.wait()
 
     def _look(self, now: float) -> None:
         limit = now - self._options.idle_timeout_s
@@ -198,7 +209,11 @@ class LocalExecutor(Executor):
             worker.kill("closing")
         for worker in left:
             await trio.to_thread.run_sync(worker.end)
+            worker.gone.set()
             worker.close()
+        if self._guard is not None:
+            await self._guard.close()
+            self._guard = None
 
 
 def _pinned(call: TaskCall, devices: str) -> TaskCall:
