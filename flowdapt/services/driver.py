@@ -14,7 +14,6 @@ from datetime import datetime
 from functools import lru_cache, partial
 from typing import Protocol
 
-import msgspec
 import structlog
 import trio
 
@@ -27,18 +26,16 @@ from flowdapt.domain.errors import (
 )
 from flowdapt.domain.machine import TIMEOUT, RunMachine, Step, Task
 from flowdapt.domain.mapping import BUDGET_S
-from flowdapt.domain.run import RunState, StageRecord, StageType
+from flowdapt.domain.run import RunState, StageRecord
 from flowdapt.domain.task import (
     INLINE_MAX_BYTES,
     Cancelled,
     ErrorInfo,
     Failed,
     LogLine,
-    MapSlice,
     MetricPoint,
     Outcome,
     Progress,
-    RunInfo,
     Started,
     TaskCall,
     TaskEvent,
@@ -52,6 +49,7 @@ from flowdapt.ports.engine import LiveStage
 from flowdapt.ports.logs import LogStore
 from flowdapt.ports.store import LoadedRun, Store
 from flowdapt.ports.values import ValueStore
+from flowdapt.services.calls import Calls, input_lengths
 from flowdapt.services.dispatch import Dispatcher, Ticket
 
 __all__ = ["DriverTools", "RunDriver", "SecretSource", "parse_definition"]
@@ -61,8 +59,6 @@ log = structlog.get_logger(__name__)
 # A start that is followed by the end this soon is written with it, in one row change.
 _FOLD_S = 0.05
 _POLL_S = 5.0
-# (items of the stage up to, bytes of a chunk's result that may travel inline)
-_SLICE_INLINE_MAX_BYTES = ((64, INLINE_MAX_BYTES), (10_000, 4096), (math.inf, 1024))
 
 
 class SecretSource(Protocol):
@@ -102,7 +98,6 @@ class RunDriver:
         self._tools = tools
         self._spec = parse_definition(loaded.run.definition)
         self._specs = {stage.name: stage for stage in self._spec.stages}
-        self._leaves = _leaves(self._spec)
         self._inbox: deque[tuple[Task, Outcome, datetime, datetime]] = deque()
         self._lot = trio.lowlevel.ParkingLot()
         self._scopes: dict[Task, trio.CancelScope] = {}
@@ -145,7 +140,7 @@ class RunDriver:
         """Return when the run is terminal, was drained, or belongs to somebody else."""
         try:
             self._machine = await self._make_machine()
-            self._info = self._run_info()
+            self._calls = Calls(self._loaded.run, self._spec, self._machine.stages)
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 await self._loop()
@@ -296,7 +291,7 @@ class RunDriver:
         except FlowdaptError as error:
             return Failed(_refusal(error, task.stage))
         failpoint("drive.before_task")
-        call = self._call(task, spec, secrets, gpu_devices)
+        call = self._calls.make(task, spec, secrets=secrets, gpu_devices=gpu_devices)
         limit_s = spec.timeout
         if limit_s is not None and task.stop - task.start > 1:
             limit_s += BUDGET_S
@@ -348,11 +343,9 @@ class RunDriver:
         """Have what is not worth a write of its own written soon, if nothing else writes before."""
         self._waiting.deadline = min(self._waiting.deadline, trio.current_time() + _FOLD_S)
 
-    # -- building calls --------------------------------------------------------------------------
-
     async def _make_machine(self) -> RunMachine:
         loaded = self._loaded
-        lengths = await self._input_lengths()
+        lengths = await input_lengths(loaded.run, self._spec, self._tools.values)
         return RunMachine(
             loaded.run,
             loaded.stages,
@@ -364,90 +357,9 @@ class RunDriver:
             items=loaded.items,
         )
 
-    async def _input_lengths(self) -> dict[str, int]:
-        names = set(self._specs)
-        keys = {
-            stage.map_on
-            for stage in self._spec.stages
-            if stage.map_on and stage.map_on not in names
-        }
-        if not keys:
-            return {}
-        text = await self._tools.values.json_text(
-            self._loaded.run.input, limit_bytes=64 * 1024 * 1024
-        )
-        values = msgspec.json.decode(text or b"{}", type=dict[str, object])
-        return {key: len(value) for key in keys if isinstance(value := values.get(key), list)}
-
-    def _run_info(self) -> RunInfo:
-        run = self._loaded.run
-        return RunInfo(
-            uid=run.uid,
-            name=run.name,
-            workflow=run.workflow,
-            revision=run.revision,
-            namespace=run.namespace,
-            executor=run.executor,
-            source=run.source,
-            input=run.input,
-            config=run.config.encode(),
-            definition=run.definition.encode(),
-            labels=run.labels,
-            causation_depth=run.causation_depth,
-        )
-
-    def _call(
-        self, task: Task, spec: StageSpec, secrets: dict[str, str], gpu_devices: str
-    ) -> TaskCall:
-        stages = self._machine.stages
-        args = tuple(
-            value for name in spec.depends_on if (value := stages[name].result) is not None
-        )
-        mapped = spec.type is StageType.PARAMETERIZED
-        return TaskCall(
-            run=self._info,
-            stage=task.stage,
-            target=spec.target,
-            task_key=f"{self.uid}/{task.stage}/{task.start}",
-            attempt=task.attempt,
-            epoch=self._loaded.run.epoch,
-            bind="dependencies" if spec.depends_on else "input",
-            args=args,
-            map=self._slice(task, spec) if mapped else None,
-            inline_max_bytes=self._inline_max_bytes(task.stage) if mapped else INLINE_MAX_BYTES,
-            durable=spec.checkpoint == "always" or task.stage in self._leaves,
-            isolate=spec.isolate,
-            secrets=secrets,
-            gpu_devices=gpu_devices,
-            memory_limit_bytes=spec.resources.memory,
-        )
-
-    def _slice(self, task: Task, spec: StageSpec) -> MapSlice:
-        from_input = spec.map_on is not None and spec.map_on not in spec.depends_on
-        source = -1 if from_input else spec.depends_on.index(spec.map_on) if spec.map_on else 0
-        return MapSlice(
-            start=task.start,
-            stop=task.stop,
-            source=source,
-            input_key=spec.map_on or "" if from_input else "",
-            budget_s=BUDGET_S,
-            stop_on_failure=not spec.allow_partial_failure and spec.retry.max_attempts == 1,
-        )
-
-    def _inline_max_bytes(self, stage: str) -> int:
-        """Bound what many small results of one stage hold in the daemon's memory."""
-        total = self._machine.maps[stage].total
-        return next(size for items, size in _SLICE_INLINE_MAX_BYTES if total <= items)
-
 
 def _inline_bytes(value: ValueRef) -> int:
     return sum(len(part.value.data) for part in value.parts) + 64 * len(value.parts)
-
-
-def _leaves(spec: WorkflowSpec) -> frozenset[str]:
-    inner = {dependency for stage in spec.stages for dependency in stage.depends_on}
-    named = {spec.result} if spec.result else set()
-    return frozenset({stage.name for stage in spec.stages} - inner | named)
 
 
 def _refusal(error: FlowdaptError, stage: str) -> ErrorInfo:

@@ -1,7 +1,6 @@
 """Serve everything a client may ask of runs: submit, look, wait, cancel, retry, explain, delete.
 
-Answers from the store and drives nothing itself. When a compute service lives in the same process
-(`Engine`), a submission is stored already claimed and handed over, which saves a transaction.
+Answers from the store and drives nothing itself; making new runs is `submission.py`.
 """
 
 from __future__ import annotations
@@ -10,13 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-import msgspec
 import trio
 
-from flowdapt.domain import facts
 from flowdapt.domain.errors import Conflict, InvalidInput, NotFound, RunNotTerminal
-from flowdapt.domain.names import new_run_name, new_uid
-from flowdapt.domain.resource import canonical, digest_of
 from flowdapt.domain.run import (
     Item,
     NewRun,
@@ -25,23 +20,20 @@ from flowdapt.domain.run import (
     Run,
     RunRecord,
     RunRequest,
-    RunState,
     StageRecord,
-    Submission,
     TaskRecord,
 )
-from flowdapt.domain.task import INLINE_MAX_BYTES, ValueRef
-from flowdapt.domain.workflow import WorkflowSpec
+from flowdapt.domain.task import ValueRef
 from flowdapt.failpoints import failpoint
-from flowdapt.ports.broker import RUN_CANCEL, RUN_ENDED, RUN_PROGRESS, RUN_READY, Broker, Message
+from flowdapt.ports.broker import RUN_CANCEL, RUN_ENDED, RUN_PROGRESS, Broker, Message
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.engine import Engine
 from flowdapt.ports.logs import LogStore
-from flowdapt.ports.store import LoadedRun, Page, RunFilter, Store
+from flowdapt.ports.store import Page, RunFilter, Store
 from flowdapt.ports.values import ValueStore
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.explain import explain
-from flowdapt.services.heritage import inherit
+from flowdapt.services.submission import Submitter
 from flowdapt.services.views import item_views, run_view
 
 __all__ = ["Catalog", "Runs"]
@@ -84,8 +76,15 @@ class Runs:
         self._clock = clock
         self._catalog = catalog
         self._engine = engine
-        self.default_executor = default_executor
-        self._max_queued = max_queued
+        self._submitter = Submitter(
+            store=store,
+            broker=broker,
+            values=values,
+            clock=clock,
+            engine=engine,
+            default_executor=default_executor,
+            max_queued=max_queued,
+        )
 
     # -- submitting ----------------------------------------------------------------------------------
 
@@ -112,97 +111,20 @@ class Runs:
                 problems=problems,
                 fix=f"flowdapt describe workflow {workflow}  shows what it takes",
             )
-        new = await self._new_run(compiled, request, key, source)
+        new = await self._submitter.new_run(compiled, request, key, source)
         return await self._store_and_wait(new, wait_s)
-
-    async def _new_run(
-        self, compiled: CompiledWorkflow, request: RunRequest, key: str | None, source: str
-    ) -> NewRun:
-        spec = compiled.spec
-        uid = new_uid()
-        run = RunRecord(
-            uid=uid,
-            name=new_run_name(uid),
-            workflow=compiled.name,
-            revision=compiled.revision,
-            state=RunState.QUEUED,
-            source=source,
-            namespace=request.namespace,
-            executor=request.executor or self.default_executor,
-            definition=compiled.definition,
-            config=compiled.config,
-            input=await self._input_value(uid, request.input),
-            created_at=self._clock.now(),
-            priority=spec.priority if request.priority is None else request.priority,
-            labels=dict(request.labels),
-            idempotency_key=key,
-            body_digest=digest_of(canonical(request.model_dump(mode="json"))) if key else None,
-            timeout_s=spec.timeout if request.timeout is None else request.timeout,
-        )
-        return self._ready_to_store(run, spec, _pending_stages(spec))
-
-    async def _input_value(self, uid: str, value: dict[str, object]) -> ValueRef:
-        data = msgspec.json.encode(value)
-        inline = ValueRef(kind="inline", data=data, size_bytes=len(data))
-        if len(data) <= INLINE_MAX_BYTES:
-            return inline
-        # Every call of the run carries its input: a large one goes by file.
-        return await self._values.spill(uid, "input", inline)
-
-    def _ready_to_store(
-        self, run: RunRecord, spec: WorkflowSpec, stages: list[StageRecord]
-    ) -> NewRun:
-        limit = spec.concurrency
-        if limit is None and self._engine is not None and self._engine.admits(run.executor):
-            run.owner, run.epoch = self._engine.owner, 1
-            run.state, run.started_at = RunState.RUNNING, run.created_at
-            first = facts.run_started(run)
-        else:
-            first = facts.run_queued(run)
-        run.next_seq = 2
-        return NewRun(
-            run,
-            stages,
-            [first],
-            max_queued=self._max_queued,
-            max_runs=limit.max_runs if limit else None,
-            when_full=limit.when_full if limit else "queue",
-        )
 
     async def _store_and_wait(self, new: NewRun, wait_s: float) -> tuple[Run, bool]:
         if wait_s <= 0:
-            submission = await self._store_and_hand_over(new)
+            submission = await self._submitter.store(new)
             return await self._view(submission.run, submission.stages), submission.created
         async with self._broker.subscribe(RUN_ENDED, key=new.run.uid, capacity=1) as ends:
-            submission = await self._store_and_hand_over(new)
+            submission = await self._submitter.store(new)
             if submission.run.uid != new.run.uid:
                 return await self.wait(submission.run.uid, timeout_s=wait_s), False
             if submission.run.state.terminal:
                 return await self._view(submission.run, submission.stages), True
             return await self._await_end(new.run.uid, ends, wait_s), True
-
-    async def _store_and_hand_over(self, new: NewRun) -> Submission:
-        failpoint("submit.before_store")
-        submission = await self._store.submit(new)
-        failpoint("submit.after_store")
-        if submission.created and not submission.run.state.terminal:
-            owned = submission.run.owner is not None
-            value = (
-                LoadedRun(submission.run, submission.stages, new.tasks, new.items)
-                if owned
-                else None
-            )
-            self._broker.publish(Message(RUN_READY, new.run.uid, value))
-        if submission.created and new.when_full == "replace" and new.max_runs is not None:
-            await self._wake_replaced(new.run.workflow)
-        return submission
-
-    async def _wake_replaced(self, workflow: str) -> None:
-        states = frozenset({RunState.RUNNING.value, RunState.CANCELLING.value})
-        page = await self._store.list_runs(RunFilter(states=states, workflow=workflow), limit=500)
-        for run in page.items:
-            if run.cancel_requested_at is not None:
-                self._broker.publish(Message(RUN_CANCEL, run.uid, run.cancel_reason or "replaced"))
 
     # -- looking -------------------------------------------------------------------------------------
 
@@ -376,46 +298,7 @@ class Runs:
                 f"run {parent.run.name} is {parent.run.state}",
                 fix=f"flowdapt cancel {parent.run.name}",
             )
-        spec = WorkflowSpec.model_validate_json(parent.run.definition)
-        uid = new_uid()
-        failpoint("retry.before_inherit")
-        kept = await inherit(uid, parent, spec, request, self._values)
-        run = await self._retried(uid, parent.run, request, key)
-        new = self._ready_to_store(run, spec, kept.stages)
-        new.tasks, new.items = kept.tasks, kept.items
-        return await self._store_and_wait(new, 0.0)
-
-    async def _retried(
-        self, uid: str, parent: RunRecord, request: RetryRequest, key: str | None
-    ) -> RunRecord:
-        if request.input is not None:
-            value = await self._input_value(uid, request.input)
-        else:
-            value = (await self._values.adopt(uid, [parent.input]))[0]
-        body = canonical({"parent": parent.uid, **request.model_dump(mode="json")})
-        return RunRecord(
-            uid=uid,
-            name=new_run_name(uid),
-            workflow=parent.workflow,
-            revision=parent.revision,
-            state=RunState.QUEUED,
-            source="retry",
-            namespace=parent.namespace,
-            executor=request.executor or parent.executor,
-            definition=parent.definition,
-            config=parent.config,
-            input=value,
-            created_at=self._clock.now(),
-            priority=parent.priority,
-            labels=dict(parent.labels if request.labels is None else request.labels),
-            experiment=parent.experiment,
-            trial=parent.trial,
-            parent=parent.uid,
-            idempotency_key=key,
-            body_digest=digest_of(body) if key else None,
-            causation_depth=parent.causation_depth,
-            timeout_s=parent.timeout_s,
-        )
+        return await self._store_and_wait(await self._submitter.new_retry(parent, request, key), 0)
 
     async def delete(self, ident: str) -> None:
         """Delete a terminal run whole: rows, logs, values. Raise RunNotTerminal."""
@@ -425,10 +308,6 @@ class Runs:
         failpoint("delete.after_store")
         await self._logs.delete(run.uid)
         await self._values.delete_run(run.uid)
-
-
-def _pending_stages(spec: WorkflowSpec) -> list[StageRecord]:
-    return [StageRecord(stage.name, at, stage.type) for at, stage in enumerate(spec.stages)]
 
 
 def _index_cursor(cursor: str | None) -> int:
