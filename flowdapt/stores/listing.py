@@ -126,7 +126,7 @@ def _compiled(shape: _Shape) -> tuple[str, list[str]]:
     if shape.paged:
         statement = statement.where(_beyond(key, run.c.id, down=down))
     ordering = (key.desc(), run.c.id.desc()) if down else (key, run.c.id)
-    statement = statement.order_by(*ordering).limit(bindparam("size", type_=Integer()))
+    statement = statement.order_by(*ordering).limit(bindparam("size", type_=BigInteger()))
     return compile_text(statement, shape.dialect)
 
 
@@ -138,7 +138,10 @@ def _empty(dialect: str, column: str) -> str:
 
 
 def _beyond(key: ColumnElement[Any], ident: ColumnElement[Any], *, down: bool) -> Any:
-    edge, last = bindparam("after_key", type_=Integer()), bindparam("after_id", type_=Integer())
+    edge, last = (
+        bindparam("after_key", type_=BigInteger()),
+        bindparam("after_id", type_=BigInteger()),
+    )
     if key is ident:
         return ident < last if down else ident > last
     # The first half is implied by the second; it shows planners where the index begins.

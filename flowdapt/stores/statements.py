@@ -245,7 +245,9 @@ LIST_ALL_TASKS = Sql(
     lambda _: (
         select(task)
         .where(_is("run_id"))
-        .order_by(task.c.stage, task.c.start, task.c.attempt, task.c.stop, task.c.epoch)
+        .order_by(
+            task.c.stage, task.c.start, task.c.attempt, task.c.stop, task.c.epoch, task.c.state
+        )
     )
 )
 PUT_ITEM = Sql(_upsert(item), *_all_but(item))
