@@ -25,7 +25,15 @@ from flowdapt.runtime.pickling import dump, dump_whole, preview
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["decode", "encode", "read_json", "read_parts", "write_file"]
+__all__ = [
+    "decode",
+    "encode",
+    "read_json",
+    "read_parts",
+    "store_inline",
+    "store_parts",
+    "write_file",
+]
 
 _PAGE = 4096
 _HEAD = struct.Struct("<8sIQ")  # magic, length of the buffers' table, length of the pickle
@@ -56,6 +64,29 @@ def encode(
         digest = hashlib.sha256(text).hexdigest()
         return ValueRef("file", "json", b"", location, len(text), digest, length)
     return _encode_pickle(value, length, root, name, inline_max_bytes, durable)
+
+
+def store_inline(ref: ValueRef, root: str, name: str) -> ValueRef:
+    """Write the bytes of an inline value to a file, durably and as they are: nothing is decoded."""
+    location = f"{name}.{ref.codec}"
+    path = f"{root}/{location}"
+    if ref.codec == "pickle":
+        digest, size = _write_pickle(path, ref.data, (), durable=True)
+    else:
+        digest, size = hashlib.sha256(ref.data).hexdigest(), len(ref.data)
+        write_file(path, [(0, ref.data)], durable=True)
+    return msgspec.structs.replace(
+        ref, kind="file", data=b"", location=location, size_bytes=size, sha256=digest
+    )
+
+
+def store_parts(ref: ValueRef, root: str, name: str) -> ValueRef:
+    """Write the list of parts to a file, durably; the parts stay where they are."""
+    coded = _write_table(ref.parts)
+    location = f"{name}.parts"
+    write_file(f"{root}/{location}", [(0, coded)], durable=True)
+    digest = hashlib.sha256(coded).hexdigest()
+    return ValueRef("file", "parts", b"", location, len(coded), digest, ref.length, ref.preview)
 
 
 def _encode_pickle(
@@ -111,7 +142,7 @@ def write_file(
     """Write (offset, bytes) pieces under a temporary name and rename; no half file is ever seen."""
     folder, _, name = path.rpartition("/")
     temporary = f"{folder}/.{name}.{os.getpid()}.tmp"
-    handle = _create(temporary, folder)
+    handle = _create(temporary, folder, durable=durable)
     try:
         try:
             for offset, piece in pieces:
@@ -129,12 +160,14 @@ def write_file(
         raise
 
 
-def _create(path: str, folder: str) -> int:
+def _create(path: str, folder: str, *, durable: bool) -> int:
     flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o600)
     except FileNotFoundError:
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        if durable:
+            _sync_folder(os.path.dirname(folder))
         return os.open(path, flags, 0o600)
 
 
