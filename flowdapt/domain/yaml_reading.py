@@ -220,10 +220,10 @@ class _Composer:
         if not isinstance(event, self._kinds.ScalarEvent):
             raise TextProblem("document.bad_key", "a key is a text", mark)
         _refuse_tag(event, mark)
-        refuse_unstorable(event.value, mark)
+        key = _text(event.value, mark)
         if event.anchor:
-            self._anchors[event.anchor] = _Node(event.value, Place(mark), chars=len(event.value))
-        return event.value, mark, event.value == "<<" and event.style is None
+            self._anchors[event.anchor] = _Node(key, Place(mark), chars=len(key))
+        return key, mark, key == "<<" and event.style is None
 
 
 def _cost(parts: list[_Node]) -> tuple[int, int]:

@@ -15,9 +15,40 @@ def test_a_safe_segment_is_a_name(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../../etc/passwd", "..%2f", "%252e%252e", "..\\", "/abs", "a/../../b", "a\0b"]
-    + ["a" * 300, "a.", "a ", " a", "a\n", "CON", "con.txt", "nul", ":", "$ALL", "-a", "_a"]
-    + ["a..b", "ｂ", "сity", "a\u202eb", "a\u200bb", "ﬁ", "é", "a/b", "a b", "a:b"],
+    [
+        "",
+        ".",
+        "..",
+        "../../etc/passwd",
+        "..%2f",
+        "%252e%252e",
+        "..\\",
+        "/abs",
+        "a/../../b",
+        "a\x00b",
+        "a" * 300,
+        "a.",
+        "a ",
+        " a",
+        "a\n",
+        "CON",
+        "con.txt",
+        "nul",
+        ":",
+        "$ALL",
+        "-a",
+        "_a",
+        "a..b",
+        "ｂ",
+        "сity",
+        "a\u202eb",
+        "a\u200bb",
+        "ﬁ",
+        "é",
+        "a/b",
+        "a b",
+        "a:b",
+    ],
 )
 def test_what_could_lead_elsewhere_is_no_name(name: str) -> None:
     with pytest.raises(InvalidName, match="is not a valid name"):
@@ -33,8 +64,24 @@ def test_a_dotted_path_is_a_target(target: str) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["", "f", "os:system()", "a.b:c.__globals__", "a:__class__", "../x:f", "a b:c", "a..b", "a.b.", "a:b:c"]
-    + [".a.b", "1.a", "a.b\n", "а.b", "a." * 10_000 + "b", "a.b; import os"],
+    [
+        "",
+        "f",
+        "os:system()",
+        "a.b:c.__globals__",
+        "a:__class__",
+        "../x:f",
+        "a b:c",
+        "a..b",
+        "a.b.",
+        "a:b:c",
+        ".a.b",
+        "1.a",
+        "a.b\n",
+        "а.b",
+        "a." * 10000 + "b",
+        "a.b; import os",
+    ],
 )
 def test_what_is_not_a_dotted_path_is_no_target(target: str) -> None:
     with pytest.raises(ValueError, match="target"):
