@@ -11,6 +11,7 @@ from flowdapt.domain.config import ConfigSpec, merge
 from flowdapt.domain.documents import read
 from flowdapt.domain.resource import Resource
 from flowdapt.domain.validation import check_all
+from tests.docs.commands import calls_in, fault_of_call, fault_of_mention
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROJECTS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
@@ -52,6 +53,17 @@ def test_the_readme_runs_every_workflow(project: Path) -> None:
     for resource in resources(project):
         if resource.kind == "workflow":
             assert f"flowdapt run {resource.metadata.name}" in readme
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.name)
+def test_the_commands_of_the_readme_are_understood(project: Path) -> None:
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    calls = [call for block in shown for line in block.splitlines() for call in calls_in(line)]
+    mentioned = [mention.split() for mention in re.findall(r"`flowdapt ([^`\n]+)`", readme)]
+    assert len(calls) >= 3
+    assert [fault for call in calls if (fault := fault_of_call(call))] == []
+    assert [fault for words in mentioned if (fault := fault_of_mention(words))] == []
 
 
 def test_in_the_nowcast_the_name_beats_the_annotation_in_depth() -> None:
