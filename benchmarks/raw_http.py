@@ -17,7 +17,7 @@ class RawConnection:
 
     def __init__(self, home: Path) -> None:
         with Client() as client:
-            path = client.status().socket
+            path = client.status()["socket"]
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
 

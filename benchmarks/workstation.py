@@ -85,7 +85,7 @@ def open_workstation(*, apply: bool = True) -> Iterator[Workstation]:
         client = Client()
         if apply:
             client.apply(_documents())
-        yield Workstation(home, client.status().pid, client, environment)
+        yield Workstation(home, client.status()["pid"], client, environment)
     finally:
         subprocess.run(
             [*command, "down", "--now"], env=environment, check=False, capture_output=True

@@ -86,6 +86,11 @@ class Runs:
             max_queued=max_queued,
         )
 
+    @property
+    def default_executor(self) -> str:
+        """Return the executor of runs that name none."""
+        return self._submitter.default_executor
+
     # -- submitting ----------------------------------------------------------------------------------
 
     async def submit(
