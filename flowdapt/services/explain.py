@@ -74,7 +74,7 @@ def _failed_run(run: RunRecord, subject: str) -> Reason:
             subject=subject,
             code="run.timeout",
             message=f"it took longer than its timeout of {run.timeout_s:g} s",
-            fix=f"raise spec.timeout, then  flowdapt retry {run.name}",
+            fix=f"raise spec.timeout, then  flowdapt runs retry {run.name}",
         )
     where = (
         f"stage {run.error.stage!r}: {run.error.type}: {run.error.message}"
@@ -85,7 +85,7 @@ def _failed_run(run: RunRecord, subject: str) -> Reason:
         subject=subject,
         code=f"run.{run.reason}",
         message=f"it failed at {where}",
-        fix=f"flowdapt retry {run.name}",
+        fix=f"flowdapt runs retry {run.name}",
     )
 
 
@@ -130,7 +130,7 @@ def _of_stage(
     if stage.items_failed:
         text = f"{stage.items_failed} of {stage.items_total} items failed"
         return Reason(
-            subject=subject, code="stage.partial", message=text, fix=f"flowdapt retry {run.name}"
+            subject=subject, code="stage.partial", message=text, fix=f"flowdapt runs retry {run.name}"
         )
     return None
 

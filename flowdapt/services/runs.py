@@ -301,7 +301,7 @@ class Runs:
         if not parent.run.state.terminal:
             raise RunNotTerminal(
                 f"run {parent.run.name} is {parent.run.state}",
-                fix=f"flowdapt cancel {parent.run.name}",
+                fix=f"flowdapt runs cancel {parent.run.name}",
             )
         return await self._store_and_wait(await self._submitter.new_retry(parent, request, key), 0)
 

@@ -144,7 +144,7 @@ async def test_failures_name_stage_and_error_and_why_tells_the_way_out(
         assert run.error is not None
         assert (run.error.stage, run.error.message) == ("a", "boom")
         reasons = {reason.code: reason for reason in await h.runs.explain(run.uid)}
-        assert "flowdapt retry" in (reasons["run.stage_failed"].fix or "")
+        assert "flowdapt runs retry" in (reasons["run.stage_failed"].fix or "")
         assert "stage.skipped" in reasons
 
 
