@@ -21,7 +21,8 @@ __all__ = [
 
 STATE_GLYPHS: Mapping[str, str] = {
     "finished": "✔", "running": "▶", "failed": "✖", "queued": "◌", "pending": "·",
-    "cancelling": "▣", "cancelled": "■", "skipped": "−", "retrying": "↻", "partial": "◐",
+    "cancelling": "▣", "cancelled": "■", "skipped": "\N{MINUS SIGN}", "retrying": "↻",
+    "partial": "◐",
 }  # fmt: skip
 _STATE_STYLES: Mapping[str, str] = {
     "finished": "good", "running": "busy", "failed": "bad", "queued": "dim", "pending": "dim",
@@ -108,6 +109,6 @@ def amount(count: int, one: str, many: str | None = None) -> str:
 
 def short(value: Any, limit: int = 60) -> str:
     """Return a value on one line, cut."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

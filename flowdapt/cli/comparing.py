@@ -20,8 +20,8 @@ def _same(row: Found) -> str | None:
 
 COMPARE_COLUMNS = (
     Column("what", lambda row: str(row["what"]), keep=True),
-    Column("a", lambda row: _shown(row["a"]), keep=True),
-    Column("b", lambda row: _shown(row["b"]), keep=True, style=_same),
+    Column("a", lambda row: _shown(row["a"]), keep=True, flex=True),
+    Column("b", lambda row: _shown(row["b"]), keep=True, flex=True, style=_same),
     Column("change", lambda row: _change(row["a"], row["b"])),
 )
 

@@ -21,8 +21,8 @@ EVENT_COLUMNS = (
     Column("cursor", text("cursor"), wide=True, right=True),
     Column("time", lambda row: moment(row.get("time")), keep=True),
     Column("type", lambda row: _short_type(row["type"]), keep=True),
-    Column("subject", text("subject"), keep=True),
-    Column("data", lambda row: short(row.get("data") or "", 200)),
+    Column("subject", text("subject"), keep=True, flex=True),
+    Column("data", lambda row: short(row.get("data") or "", 200), flex=True),
 )
 
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from flowdapt.cli.grammar import Arg, Commands
 from flowdapt.cli.session import Session
-from flowdapt.cli.tables import Column, draw
-from flowdapt.cli.views import text
 
 commands = Commands()
-
-FIELD_COLUMNS = (
-    Column("field", text("name"), keep=True, style=lambda row: "bold" if row["required"] else None),
-    Column("type", text("type"), keep=True),
-    Column("default", lambda row: "required" if row["required"] else row["default"] or ""),
-    Column("means", text("description"), keep=True),
-)
 
 
 @commands.add("explain")
@@ -31,14 +24,31 @@ def explain(
     from flowdapt.domain.explain import explain as explained
 
     found = explained(path)
-    rows = [asdict(field) for field in found.fields]
+    fields = [asdict(field) for field in found.fields]
 
     def show() -> None:
         session.screen.styled((path, "bold"), (f"  {found.type}", "dim"))
-        for line in found.description.splitlines():
-            session.screen.data(f"  {line.strip()}")
-        if rows:
-            session.screen.data()
-            draw(session.screen, FIELD_COLUMNS, rows, wide=session.output.form == "wide")
+        _say(session, found.description, "  ")
+        for field in fields:
+            _show_field(session, field)
 
-    session.output.one({**asdict(found), "fields": rows}, show, name=path)
+    session.output.one({**asdict(found), "fields": fields}, show, name=path)
+
+
+def _show_field(session: Session, field: Mapping[str, Any]) -> None:
+    value = (
+        "  required" if field["required"] else f" = {field['default']}" if field["default"] else ""
+    )
+    session.screen.data()
+    session.screen.styled(
+        (f"  {field['name']}", "bold"), (f"  {field['type']}", None), (value, "dim")
+    )
+    _say(session, field["description"], "      ")
+
+
+def _say(session: Session, words: str, indent: str) -> None:
+    width = (session.screen.width or 100) - 1
+    for line in textwrap.wrap(
+        " ".join(words.split()), width, initial_indent=indent, subsequent_indent=indent
+    ):
+        session.screen.data(line)

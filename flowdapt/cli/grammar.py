@@ -15,7 +15,17 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_ori
 from flowdapt.cli.reading import duration_s
 from flowdapt.cli.usage import UsageProblem, closest
 
-__all__ = ["Arg", "Command", "Commands", "Opt", "Parser", "option_names", "parse"]
+__all__ = [
+    "FORMATS",
+    "Arg",
+    "Command",
+    "Commands",
+    "Opt",
+    "Parser",
+    "mark_of",
+    "option_names",
+    "parse",
+]
 
 F = TypeVar("F", bound=Callable[..., "int | None"])
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name")
@@ -156,7 +166,7 @@ def _not_known(parser: Parser, word: str) -> UsageProblem:
 
 
 def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
-    kind, mark = _split(parameter.annotation)
+    kind, mark = mark_of(parameter.annotation)
     required = parameter.default is parameter.empty
     default = None if required else parameter.default
     options: dict[str, Any] = {"help": mark.help, "default": default}
@@ -171,7 +181,7 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
         parser.add_argument(parameter.name, **options)
 
 
-def _split(annotation: Any) -> tuple[Any, Arg | Opt]:
+def mark_of(annotation: Any) -> tuple[Any, Arg | Opt]:
     """Return the plain type (None taken off) and the mark of an Annotated parameter."""
     assert get_origin(annotation) is Annotated, annotation
     kind, mark = get_args(annotation)[:2]

@@ -43,7 +43,7 @@ EXECUTORS = ShortList(
         Column("cpus", lambda row: f"{row.get('cpus', 0):g}", right=True),
         Column("gpus", lambda row: f"{row.get('gpus', 0):g}", right=True),
         Column("memory", lambda row: size(row.get("memory_bytes") or None), right=True),
-        Column("resources", _extras),
+        Column("resources", _extras, flex=True),
     ),
 )
 WORKER_COLUMNS = (
@@ -51,7 +51,7 @@ WORKER_COLUMNS = (
     Column("state", text("state"), keep=True),
     Column("pid", text("pid"), right=True),
     Column("memory", lambda row: size(row.get("rss_bytes")), right=True),
-    Column("task", text("task_key")),
+    Column("task", text("task_key"), flex=True),
     Column(
         "details", lambda row: short(row["details"], 100) if row.get("details") else "", wide=True
     ),
@@ -62,8 +62,8 @@ PLUGINS = ShortList(
         Column("name", text("name"), keep=True),
         Column("version", text("version")),
         Column("state", lambda row: "ok" if row.get("enabled") else "✖ disabled", keep=True),
-        Column("provides", lambda row: ", ".join(row.get("provides") or ())),
-        Column("error", text("error"), keep=True, style=lambda _: "bad"),
+        Column("provides", lambda row: ", ".join(row.get("provides") or ()), flex=True),
+        Column("error", text("error"), keep=True, flex=True, style=lambda _: "bad"),
     ),
 )
 SECRETS = ShortList(

@@ -36,7 +36,7 @@ def logs(
 ) -> None:
     """Print what the stages of a run printed and logged."""
     uid = session.ask(calls.get(run))["uid"]
-    which = {"stage": stage, "level": level, "grep": grep, "index": index}
+    which: dict[str, Any] = {"stage": stage, "level": level, "grep": grep, "index": index}
     if follow:
         feed = calls.tail(uid, **which)
         for kind, line in session.follow(feed, ended=lambda found: "truncated" in found):

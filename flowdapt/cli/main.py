@@ -81,6 +81,10 @@ def exit_code_of(error: errors.FlowdaptError) -> int:
 
 
 def _run(words: list[str]) -> int:
+    if words[:1] == ["__complete"]:
+        from flowdapt.cli.completion import answer
+
+        return answer(words[1:], _load)
     leading, words = _leading_options(words)
     if not words or words[0] in _HELP:
         if words[1:] and find_entry(words[1]):
@@ -148,7 +152,7 @@ def _dispatch(screen: Screen, leading: list[str], words: list[str]) -> int:
     from flowdapt.cli.grammar import parse
 
     entry = _entry(words[0])
-    commands: Commands = import_module(f"flowdapt.cli.{entry.module}").commands
+    commands = _load(entry.module)
     rest = words[1:]
     prog = f"flowdapt {entry.name}"
     if entry.group:
@@ -161,6 +165,11 @@ def _dispatch(screen: Screen, leading: list[str], words: list[str]) -> int:
     code = command.run(session, **values)
     screen.flush()
     return code or 0
+
+
+def _load(module: str) -> Commands:
+    commands: Commands = import_module(f"flowdapt.cli.{module}").commands
+    return commands
 
 
 def _entry(word: str) -> Entry:

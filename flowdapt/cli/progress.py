@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from flowdapt.cli.cells import (
     amount,
@@ -73,7 +73,7 @@ class Progress:
     def __init__(self, screen: Screen, *, estimate_s: float | None = None) -> None:
         self._view: _View = _Bars(screen, estimate_s) if screen.live else _Lines(screen)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._view.start()
         return self
 

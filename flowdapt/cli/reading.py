@@ -68,7 +68,7 @@ def _refuse_slip(name: str, known: Sequence[str]) -> None:
     import difflib
 
     near = closest(f"--{name}", known)
-    if near and difflib.SequenceMatcher(None, f"--{name}", near).ratio() > 0.85:  # noqa: PLR2004 - one letter off
+    if near and len(name) > 3 and difflib.SequenceMatcher(None, f"--{name}", near).ratio() > 0.85:  # noqa: PLR2004 - one letter off
         raise UsageProblem(
             f"there is no option --{name}",
             suggestion=near,

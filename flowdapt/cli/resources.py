@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from flowdapt.cli.apply import Files, Recursive
@@ -54,6 +55,7 @@ def get(
         list_artifacts(session, names or [])
         return
     conditions = {name: str(value) for name, value in read_pairs(where or [], "--where").items()}
+    columns: Sequence[Column]
     if meant == "run":
         found, columns = (
             _runs(session, names or [], conditions, selector or [], sort, limit),
@@ -143,8 +145,8 @@ def _watch(session: Session, kind: str, columns: Sequence[Column]) -> None:
         changed = _changed(session, kind, event)
         if changed is not None:
             session.output.event(
-                changed, lambda row=changed: draw(session.screen, columns, [row], wide=False)
-            )  # type: ignore[misc]  # binds the row of this turn
+                changed, partial(draw, session.screen, columns, [changed], wide=False)
+            )
 
 
 def _changed(session: Session, kind: str, event: Mapping[str, Any]) -> Any | None:

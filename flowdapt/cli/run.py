@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from flowdapt.cli.cells import short, size
 from flowdapt.cli.grammar import Arg, Commands, Opt, option_names
 from flowdapt.cli.reading import duration_s, inputs_of, open_pairs, read_pairs
-from flowdapt.cli.run_page import headline, tell_error
+from flowdapt.cli.run_page import headline, show_value, tell_error
 from flowdapt.cli.session import Session
 from flowdapt.cli.waiting import Found, ended, leave, outcome_code, wait_for
 from flowdapt.client.endpoints import runs as calls
@@ -121,7 +121,7 @@ def _show(session: Session, found: Found) -> None:
     if not ended(found):
         session.screen.note(f"  flowdapt runs wait {found['name']}", "dim")
     elif found.get("result") is not None:
-        session.screen.styled(("  result: ", "dim"), (short(found["result"], 500), None))
+        show_value(session, found["result"], found["name"])
     elif found.get("result_preview") is not None:
         about = f"{short(found['result_preview'], 200)}  {size(found.get('result_size_bytes'))}"
         session.screen.styled(("  result: ", "dim"), (about, None))
@@ -134,7 +134,7 @@ def print_result(session: Session, ident: str) -> None:
     from flowdapt.cli.output import json_text, yaml_text
 
     request = calls.result(ident).request
-    if session.output.form in {"yaml"}:
+    if session.output.form == "yaml":
         session.screen.ready(yaml_text(json.loads(session.send(request).body)))
     elif session.screen.out.isatty() or session.output.form in {"json", "jsonl"}:
         value = json.loads(session.send(request).body)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from flowdapt.cli.cells import age, amount, duration, short, size, state_style, state_word
+from flowdapt.cli.cells import age, duration, short, size, state_style, state_word
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import draw, fields
 from flowdapt.cli.views import STAGE_COLUMNS
 
-__all__ = ["headline", "show_error", "show_run", "tell_error"]
+__all__ = ["headline", "show_error", "show_run", "show_value", "tell_error"]
 
 Found = Mapping[str, Any]
-_LONGEST_RESULT = 2000
+_ONE_LINE, _MOST_LINES, _LONGEST_LINE = 120, 20, 200
 
 
 def headline(run: Found) -> tuple[tuple[str, str | None], ...]:
@@ -54,13 +55,32 @@ def _reason(run: Found) -> str:
 
 def _show_result(session: Session, run: Found) -> None:
     if run.get("result") is not None:
-        text = short(run["result"], _LONGEST_RESULT)
+        session.screen.data()
+        show_value(session, run["result"], run["name"])
     elif run.get("result_preview") is not None:
-        text = f"{short(run['result_preview'], 200)}  {size(run.get('result_size_bytes'))}"
-    else:
+        about = f"{short(run['result_preview'], 200)}  {size(run.get('result_size_bytes'))}"
+        session.screen.data()
+        session.screen.styled(("result: ", "dim"), (about, None))
+
+
+def show_value(session: Session, value: Any, name: str) -> None:
+    """Write a result for people: on one line, or indented, or its head."""
+    line = json.dumps(value, ensure_ascii=False)
+    lines = json.dumps(value, ensure_ascii=False, indent=2).splitlines()
+    if len(line) <= _ONE_LINE:
+        session.screen.styled(("result: ", "dim"), (line, None))
         return
-    session.screen.data()
-    session.screen.styled(("result: ", "dim"), (text, None))
+    session.screen.styled(("result:", "dim"))
+    for one in lines[:_MOST_LINES]:
+        session.screen.data(f"  {short_line(one)}")
+    if len(lines) > _MOST_LINES:
+        session.screen.note(
+            f"  … {len(lines) - _MOST_LINES} more lines:  flowdapt runs result {name}", "dim"
+        )
+
+
+def short_line(text: str) -> str:
+    return text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 1] + "…"
 
 
 def show_error(session: Session, run: Found) -> None:
@@ -99,8 +119,3 @@ def _way_out(run: Found, *, verbose: bool) -> tuple[tuple[str, str | None], ...]
     name = run["name"]
     look = f"flowdapt logs {name}" if verbose else f"flowdapt runs show {name} -v"
     return (("  fix:  ", "bold"), (f"{look}   then  flowdapt runs retry {name}", None))
-
-
-def stages_text(run: Found) -> str:
-    done = sum(one["state"] in {"finished", "skipped"} for one in run.get("stages") or ())
-    return f"{done}/{amount(len(run.get('stages') or ()), 'stage')}"

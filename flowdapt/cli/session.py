@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -130,7 +130,9 @@ class Session:
             return self.download(request, write)
         return size
 
-    def _events(self, request: Request, decoder: EventDecoder) -> Iterator[tuple[str, Any]]:
+    def _events(
+        self, request: Request, decoder: EventDecoder
+    ) -> Generator[tuple[str, Any], None, None]:
         with self._transport.stream(request) as answer:
             _refuse(answer.status, answer.headers, answer.chunks)
             for chunk in answer.chunks:

@@ -60,7 +60,9 @@ def show_status(session: Session, found: Mapping[str, Any]) -> None:
 
 METRIC_COLUMNS = (
     Column("metric", text("name"), keep=True),
-    Column("labels", lambda row: ", ".join(f"{k}={v}" for k, v in row["labels"].items())),
+    Column(
+        "labels", lambda row: ", ".join(f"{k}={v}" for k, v in row["labels"].items()), flex=True
+    ),
     Column("value", lambda row: f"{row['value']:g}", keep=True, right=True),
 )
 

@@ -17,14 +17,15 @@ __all__ = ["Column", "draw", "fields", "width_of"]
 
 Row = Mapping[str, Any]
 _GAP = "  "
-_NARROWEST = 8
+_FLEX_MIN, _MIN = 16, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `wide` ones show with `-o wide` only; one with `keep` is never left out.
+    """A column. `wide` ones show with `-o wide` only.
 
-    Where the room ends, columns without `keep` go from the right, then the longest are cut.
+    Where the room ends, `flex` columns are cut first; if that is not enough, columns without
+    `keep` go, from the right.
     """
 
     title: str
@@ -32,7 +33,17 @@ class Column:
     wide: bool = False
     keep: bool = False
     right: bool = False
+    flex: bool = False
     style: Callable[[Row], str | None] | None = None
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """A column that is about to be drawn: its cells are escaped, its width is what they get."""
+
+    column: Column
+    cells: list[str]
+    width: int
 
 
 def draw(screen: Screen, columns: Sequence[Column], rows: Sequence[Row], *, wide: bool) -> None:
@@ -40,21 +51,14 @@ def draw(screen: Screen, columns: Sequence[Column], rows: Sequence[Row], *, wide
     if not rows:
         screen.note("nothing found", "dim")
         return
-    chosen = [column for column in columns if wide or not column.wide]
-    cells = [[_cell(column, row) for column in chosen] for row in rows]
-    widths = _widths(chosen, cells)
-    room = None if wide else screen.width
-    chosen, cells, widths = _without_what_does_not_fit(chosen, cells, widths, room)
-    heads = [(column.title.upper(), "head") for column in chosen]
-    lines = [
-        heads,
-        *(
-            [(c, _style(k, r)) for c, k in zip(cs, chosen, strict=True)]
-            for cs, r in zip(cells, rows, strict=True)
-        ),
-    ]
-    for line in lines:
-        screen.ready(_line(line, chosen, widths, screen.color_out) + "\n")
+    drawn = [_measured(column, rows) for column in columns if wide or not column.wide]
+    if screen.width is not None and not wide:
+        drawn = _fitted(drawn, screen.width)
+    heads = [(one.column.title.upper(), "head") for one in drawn]
+    screen.ready(_line(heads, drawn, screen.color_out))
+    for place, row in enumerate(rows):
+        cells = [(one.cells[place], _style(one.column, row)) for one in drawn]
+        screen.ready(_line(cells, drawn, screen.color_out))
 
 
 def fields(screen: Screen, pairs: Sequence[tuple[str, str]], *, indent: str = "") -> None:
@@ -66,8 +70,9 @@ def fields(screen: Screen, pairs: Sequence[tuple[str, str]], *, indent: str = ""
         screen.styled((label, "dim"), (value, None))
 
 
-def _cell(column: Column, row: Row) -> str:
-    return escape_controls(column.cell(row))
+def _measured(column: Column, rows: Sequence[Row]) -> _Drawn:
+    cells = [escape_controls(column.cell(row)) for row in rows]
+    return _Drawn(column, cells, max(len(column.title), *(width_of(cell) for cell in cells)))
 
 
 def _style(column: Column, row: Row) -> str | None:
@@ -87,59 +92,42 @@ def _char_width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
-    return [
-        max(len(column.title), *(width_of(row[place]) for row in cells))
-        for place, column in enumerate(columns)
-    ]
+def _fitted(drawn: list[_Drawn], room: int) -> list[_Drawn]:
+    """Make the table as narrow as the room: cut, leave out, and in the end cut everything."""
+    while True:
+        if _squeeze([one for one in drawn if one.column.flex], drawn, room, _FLEX_MIN):
+            return drawn
+        place = next((i for i in range(len(drawn) - 1, -1, -1) if not drawn[i].column.keep), None)
+        if place is None:
+            _squeeze(drawn, drawn, room, _MIN)
+            return drawn
+        drawn = drawn[:place] + drawn[place + 1 :]
+        for one in drawn:
+            one.width = max(len(one.column.title), *(width_of(cell) for cell in one.cells))
 
 
-def _without_what_does_not_fit(
-    columns: list[Column], cells: list[list[str]], widths: list[int], room: int | None
-) -> tuple[list[Column], list[list[str]], list[int]]:
-    if room is None:
-        return columns, cells, widths
-    while _total(widths) > room:
-        place = next((i for i in range(len(columns) - 1, -1, -1) if not columns[i].keep), None)
-        if (
-            place is None
-            or _total(_squeezed(widths, room)) <= room < _total(widths) - 3 * _NARROWEST
-        ):
-            break
-        columns, widths = _without(columns, place), _without(widths, place)
-        cells = [_without(row, place) for row in cells]
-    return columns, cells, _squeezed(widths, room)
+def _squeeze(narrowed: list[_Drawn], every: list[_Drawn], room: int, least: int) -> bool:
+    """Cut the widest of some columns until all fit; say whether they do."""
+    while (too_much := _total(every) - room) > 0:
+        widest = max(narrowed, key=lambda one: one.width, default=None)
+        if widest is None or widest.width <= least:
+            return False
+        widest.width = max(least, widest.width - max(1, too_much // len(narrowed)))
+    return True
 
 
-def _without(values: list[Any], place: int) -> list[Any]:
-    return values[:place] + values[place + 1 :]
+def _total(drawn: Sequence[_Drawn]) -> int:
+    return sum(one.width for one in drawn) + len(_GAP) * (len(drawn) - 1)
 
 
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + len(_GAP) * (len(widths) - 1)
-
-
-def _squeezed(widths: Sequence[int], room: int) -> list[int]:
-    """Cut the widest columns until the line fits, none below a readable width."""
-    squeezed = list(widths)
-    while _total(squeezed) > room and max(squeezed) > _NARROWEST:
-        squeezed[squeezed.index(max(squeezed))] -= 1
-    return squeezed
-
-
-def _line(
-    cells: Sequence[tuple[str, str | None]],
-    columns: Sequence[Column],
-    widths: Sequence[int],
-    color: bool,
-) -> str:
+def _line(cells: Sequence[tuple[str, str | None]], drawn: Sequence[_Drawn], color: bool) -> str:
     parts = []
-    for (text, style), column, width in zip(cells, columns, widths, strict=True):
-        cut = _cut(text, width)
-        space = " " * (width - width_of(cut))
-        drawn = paint(cut, style) if color else cut
-        parts.append(space + drawn if column.right else drawn + space)
-    return _GAP.join(parts).rstrip()
+    for (text, style), one in zip(cells, drawn, strict=True):
+        cut = _cut(text, one.width)
+        space = " " * (one.width - width_of(cut))
+        shown = paint(cut, style) if color else cut
+        parts.append(space + shown if one.column.right else shown + space)
+    return _GAP.join(parts).rstrip() + "\n"
 
 
 def _cut(text: str, width: int) -> str:

@@ -43,7 +43,7 @@ RUN_COLUMNS = (
     Column("workflow", text("workflow"), keep=True),
     Column("age", _age, right=True),
     Column("took", _took, right=True),
-    Column("reason", _error),
+    Column("reason", _error, flex=True),
     Column("source", text("source"), wide=True),
     Column("executor", text("executor"), wide=True),
     Column("namespace", text("namespace"), wide=True),
@@ -76,7 +76,11 @@ STAGE_COLUMNS = (
     Column("items", items_text, right=True),
     Column("took", _took, right=True),
     Column("attempt", _attempt, right=True),
-    Column("reason", lambda row: "from the parent run" if row.get("inherited") else _error(row)),
+    Column(
+        "reason",
+        lambda row: "from the parent run" if row.get("inherited") else _error(row),
+        flex=True,
+    ),
     Column("type", text("type"), wide=True),
     Column("started", lambda row: moment(row.get("started_at")), wide=True),
 )
@@ -102,8 +106,8 @@ RESOURCE_COLUMNS = (
     Column("name", lambda row: str(_meta(row, "name")), keep=True),
     Column("rev", lambda row: str(_meta(row, "revision") or ""), right=True),
     Column("age", lambda row: age(_meta(row, "updated_at")), right=True),
-    Column("annotations", _annotations),
-    Column("holds", _holds),
+    Column("annotations", _annotations, flex=True),
+    Column("holds", _holds, flex=True),
     Column("created", lambda row: moment(_meta(row, "created_at")), wide=True),
     Column("uid", lambda row: str(_meta(row, "uid") or ""), wide=True),
 )
@@ -128,7 +132,7 @@ def _values(row: Row) -> list[float]:
 
 METRIC_COLUMNS = (
     Column("stage", text("stage"), keep=True),
-    Column("metric", text("name"), keep=True),
+    Column("metric", text("name"), keep=True, flex=True),
     Column("item", text("index"), right=True),
     Column("last", lambda row: f"{_values(row)[-1]:.6g}", keep=True, right=True),
     Column("least", lambda row: f"{min(_values(row)):.6g}", right=True),
