@@ -73,7 +73,7 @@ def explain(path: str) -> Explanation:
     description = (SPECS[kind].__doc__ or "").strip()
     for step in steps:
         field = _field(at, step, path)
-        at, description = field.annotation, field.description or ""
+        at, description = field.rebuild_annotation(), field.description or ""
     fields = dict.fromkeys(field for model in _models(at) for field in _explained(model))
     return Explanation(kind, tuple(steps), _type_words(at), description, tuple(fields))
 

@@ -6,26 +6,17 @@ of the permitted size costs more than its own length. `<<` merges mappings, as p
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from flowdapt.domain.positions import (
-    MAX_DEPTH,
-    MAX_DIGITS,
-    Mark,
-    Place,
-    TextProblem,
-    refuse_unstorable,
-)
+from flowdapt.domain.positions import MAX_DEPTH, Mark, Place, TextProblem
+from flowdapt.domain.yaml_scalars import scalar, text_of
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent, Event, ScalarEvent
+    from ruamel.yaml.events import AliasEvent, Event
 
 __all__ = ["MAX_ALIASED_NODES", "MAX_NODES", "read_yaml"]
 
@@ -34,16 +25,6 @@ _TAG_MAX_CHARS = 80
 MAX_ALIASED_NODES = 10_000
 _MAX_ALIASED_CHARS = 1024 * 1024
 _CORE_TAGS = frozenset({"str", "int", "float", "bool", "null", "map", "seq"})
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLEANS = {
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_BASED = re.compile(r"0(?:o[0-7]+|x[0-9a-fA-F]+)")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +143,7 @@ class _Composer:
 
     def _composed(self, event: Event, mark: Mark, depth: int) -> _Node:
         if isinstance(event, self._kinds.ScalarEvent):
-            value = _scalar(event, mark)
+            value = scalar(event, mark)
             return _Node(value, Place(mark), chars=len(event.value))
         if isinstance(event, self._kinds.SequenceStartEvent):
             return self._sequence(mark, depth)
@@ -220,7 +201,7 @@ class _Composer:
         if not isinstance(event, self._kinds.ScalarEvent):
             raise TextProblem("document.bad_key", "a key is a text", mark)
         _refuse_tag(event, mark)
-        key = _text(event.value, mark)
+        key = text_of(event.value, mark)
         if event.anchor:
             self._anchors[event.anchor] = _Node(key, Place(mark), chars=len(key))
         return key, mark, key == "<<" and event.style is None
@@ -258,54 +239,3 @@ def _bad_tag(tag: str, mark: Mark) -> TextProblem:
         mark,
         fix="documents hold plain data: remove the tag",
     )
-
-
-def _scalar(event: ScalarEvent, mark: Mark) -> Any:
-    text: str = event.value
-    kind = (event.tag or "").removeprefix("tag:yaml.org,2002:")
-    if kind in ("str", "!") or (not kind and event.style is not None):
-        return _text(text, mark)
-    value = _resolved(text, mark)
-    wanted = {"int": int, "float": float, "bool": bool, "null": type(None)}.get(kind)
-    if wanted is float and type(value) is int:
-        return float(value)
-    if wanted is not None and type(value) is not wanted:
-        raise TextProblem("document.bad_value", f"{text[:40]!r} is not of the type !!{kind}", mark)
-    return value
-
-
-def _text(text: str, mark: Mark) -> str:
-    """Join escaped surrogate pairs, as JSON does, and refuse halves of them."""
-    if _SURROGATE.search(text):
-        with suppress(UnicodeDecodeError):
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16")
-    refuse_unstorable(text, mark)
-    return text
-
-
-def _resolved(text: str, mark: Mark) -> Any:
-    """Give a plain scalar its type by YAML 1.2's core schema."""
-    if text in _NULLS:
-        return None
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    if _NOT_FINITE.fullmatch(text):
-        raise TextProblem("document.not_finite", f"{text} is not a number that can be stored", mark)
-    if _FLOAT.fullmatch(text) or _BASED.fullmatch(text):
-        return _number(text, mark)
-    return _text(text, mark)
-
-
-def _number(text: str, mark: Mark) -> int | float:
-    if len(text) > MAX_DIGITS:
-        message = f"a number has more than {MAX_DIGITS} digits"
-        raise TextProblem("document.number_too_long", message, mark, "quote it if it is a text")
-    if _BASED.fullmatch(text):
-        return int(text, 0)
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    value = float(text)
-    if math.isinf(value):
-        message = f"{text[:40]} is larger than any number that can be stored"
-        raise TextProblem("document.not_finite", message, mark)
-    return value
