@@ -1,13 +1,13 @@
-"""Decide how live data leaves: server-sent events with ids, a keep-alive, and an end when nobody reads.
+"""Decide how long answers leave: bytes in pieces, and live data as server-sent events with ids.
 
-A reader that is slow is never buffered for: sources are pulled when it is ready for more. Only a
-reader that takes nothing for a while is cut off, by the connection; it resumes by its last id.
+A reader that is slow is never buffered for: sources are pulled when it is ready for more. One that
+takes nothing for a while is cut off by its connection, and resumes by its last id.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,22 @@ import trio
 from starlette.responses import Response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import Receive, Scope, Send
 
-__all__ = ["EVENT_STREAM", "EventStream", "ServerEvent", "wants_stream"]
+__all__ = [
+    "EVENT_STREAM",
+    "ByteStream",
+    "EventStream",
+    "Events",
+    "ServerEvent",
+    "closed_after",
+    "wants_stream",
+]
 
 EVENT_STREAM = "text/event-stream"
+Pieces = AsyncGenerator[bytes, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,34 @@ class ServerEvent:
         return head.encode() + b"data: " + self.data + b"\n\n"
 
 
-Source = Callable[[], AbstractAsyncContextManager[AsyncIterator[ServerEvent]]]
+Events = AsyncGenerator[ServerEvent, None]
+Source = Callable[[], AbstractAsyncContextManager[Events]]
+
+
+class ByteStream(Response):
+    """An answer in pieces, given up when the client goes away."""
+
+    def __init__(
+        self, pieces: Pieces, *, media_type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(headers=headers, media_type=media_type)
+        if not headers or "content-length" not in headers:
+            del self.headers["content-length"]
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send each piece when the one before has left."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cancel_when_gone, receive, nursery.cancel_scope)
+            await self._send_all(send)
+            nursery.cancel_scope.cancel()
+
+    async def _send_all(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                await _send_part(send, piece)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class EventStream(Response):
@@ -55,33 +93,22 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events as they come, comments when none do."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._stop_when_gone, receive, nursery.cancel_scope)
-            nursery.start_soon(self._stop_when_told, nursery.cancel_scope)
-            await self._send_all(send)
+            nursery.start_soon(cancel_when_gone, receive, nursery.cancel_scope)
+            nursery.start_soon(_cancel_when_set, self._stopping, nursery.cancel_scope)
+            async with self._source() as events:
+                await self._send_all(events, send)
             nursery.cancel_scope.cancel()
 
-    async def _stop_when_gone(self, receive: Receive, scope: trio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()
-
-    async def _stop_when_told(self, scope: trio.CancelScope) -> None:
-        await self._stopping.wait()
-        scope.cancel()
-
-    async def _send_all(self, send: Send) -> None:
-        async with self._source() as events:
-            start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-            await send(start)
-            # Something at once: a client sees that it is connected.
-            await _send_part(send, b": open\n\n")
-            iterator = aiter(events)
-            outgoing, incoming = trio.open_memory_channel[bytes](0)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_pump, iterator, outgoing)
-                async with incoming:
-                    await self._forward(incoming, send)
-                nursery.cancel_scope.cancel()
+    async def _send_all(self, events: Events, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        # Something at once: a client sees that it is connected.
+        await _send_part(send, b": open\n\n")
+        outgoing, incoming = trio.open_memory_channel[bytes](0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_pump, events, outgoing)
+            async with incoming:
+                await self._forward(incoming, send)
+            nursery.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _forward(self, incoming: trio.MemoryReceiveChannel[bytes], send: Send) -> None:
@@ -95,16 +122,36 @@ class EventStream(Response):
             await _send_part(send, part)
 
 
-async def _pump(
-    events: AsyncIterator[ServerEvent], outgoing: trio.MemorySendChannel[bytes]
-) -> None:
-    async with outgoing:
+async def _pump(events: Events, outgoing: trio.MemorySendChannel[bytes]) -> None:
+    async with outgoing, aclosing(events):
         async for event in events:
             await outgoing.send(event.encoded())
 
 
+async def cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    """Cancel when the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def _cancel_when_set(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
 async def _send_part(send: Send, part: bytes) -> None:
     await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+@asynccontextmanager
+async def closed_after(source: AsyncIterator[object]) -> AsyncIterator[None]:
+    """Close a source at the end of the block, when it is a generator: trio wants that said."""
+    try:
+        yield
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
 
 
 def wants_stream(accept: str) -> bool:

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from flowdapt.plugins.manager import Plugins
     from flowdapt.ports.broker import Broker
     from flowdapt.ports.executor import Executor
-    from flowdapt.ports.logs import LogStore
-    from flowdapt.ports.values import ValueStore
     from flowdapt.services.health import About, DiskWatch
     from flowdapt.services.lifecycle import Service
     from flowdapt.services.retention import Backups, Keeping
@@ -44,6 +42,7 @@ __all__ = ["Parts", "in_background"]
 BACKGROUND = "FLOWDAPT_BACKGROUND"
 # A shorter secret is everywhere in any text.
 MASK_MIN_CHARS = 4
+DEFAULT_EXECUTOR = "local"
 
 
 def in_background() -> bool:
@@ -77,6 +76,8 @@ class Parts:
         from flowdapt.services.clock import SystemClock
         from flowdapt.services.measures import Measures
         from flowdapt.stores.factory import create_store
+        from flowdapt.stores.logs import FileLogStore
+        from flowdapt.stores.values import FileValueStore
 
         paths = settings.paths
         self.settings = settings
@@ -91,8 +92,10 @@ class Parts:
             readers=settings.database.readers,
         )
         self.broker = self._broker()
-        self.values, self.logs = _values(settings), _logs(settings)
-        self.executors: dict[str, Executor] = {"local": self._local_executor()}
+        values_root = ensure_private_directory(paths.data / "values")
+        self.values = FileValueStore(values_root)
+        self.logs = FileLogStore(values_root, cap_bytes=settings.limits.log_bytes)
+        self.executors: dict[str, Executor] = {DEFAULT_EXECUTOR: self._local_executor()}
         self.artifacts = ArtifactStore(settings.artifacts_url)
         self.measures = Measures()
         self._make_services(masks)
@@ -161,7 +164,7 @@ class Parts:
             store=store,
             clock=self.clock,
             executors=self.executors,
-            active_executor=lambda: self.runs.default_executor,
+            active_executor=lambda: DEFAULT_EXECUTOR,
             disk=_disk(settings),
             slots=self.compute.slots,
         )
@@ -181,6 +184,7 @@ class Parts:
             retention=self.retention,
             owner=self.owner,
             drain_timeout_s=settings.drain_timeout,
+            close_files=self.logs.close,
         )
 
     def _backend(self) -> Backend:
@@ -226,18 +230,6 @@ class Parts:
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-
-
-def _values(settings: Settings) -> ValueStore:
-    from flowdapt.testing import MemoryValues
-
-    return MemoryValues()
-
-
-def _logs(settings: Settings) -> LogStore:
-    from flowdapt.testing import MemoryLogs
-
-    return MemoryLogs()
 
 
 def _environment(settings: Settings, plugins: Plugins) -> WorkerEnvironment:

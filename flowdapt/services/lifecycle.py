@@ -48,6 +48,7 @@ class Lifecycle:
         retention: Retention,
         owner: str,
         drain_timeout_s: float,
+        close_files: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._compute = compute
@@ -55,6 +56,7 @@ class Lifecycle:
         self._retention = retention
         self._owner = owner
         self._drain_timeout_s = drain_timeout_s
+        self._close_files = close_files
         self._end = trio.Event()
         self._everything = trio.CancelScope()
         self._patience = trio.CancelScope()
@@ -116,6 +118,7 @@ class Lifecycle:
             finally:
                 with trio.CancelScope(shield=True):
                     await self._store.close()
+                    await trio.to_thread.run_sync(self._close_files)
             outermost.cancel_scope.cancel()
 
     async def _serve(

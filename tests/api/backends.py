@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import tempfile
-from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,8 @@ from flowdapt.api.backend import ApiLimits, Backend
 from flowdapt.api.guard import Framework, Guard
 from flowdapt.api.server import Deadlines, Server
 from flowdapt.api.socket import UnixSocket
+from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.plugins.manager import PluginInfo
-from flowdapt.ports.broker import Broker, Message
 from flowdapt.runtime.artifact_store import ArtifactStore
 from flowdapt.secrets import Secrets
 from flowdapt.services.clock import SystemClock
@@ -40,53 +38,6 @@ spec:
   stages:
     - {name: only, target: some.module.stage}
 """
-
-
-class DirectBroker(Broker):
-    """Hands messages to subscribers of the same loop; bounded as the port says."""
-
-    def __init__(self) -> None:
-        self._subscribers: list[_Subscription] = []
-
-    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        task_status.started()
-        await trio.sleep_forever()
-
-    def publish(self, message: Message) -> None:
-        for subscription in self._subscribers:
-            subscription.offer(message)
-
-    @asynccontextmanager
-    async def subscribe(
-        self, *topics: str, key: str | None = None, capacity: int = 10_000
-    ) -> AsyncIterator[AsyncIterator[Message]]:
-        subscription = _Subscription(topics, key, capacity)
-        self._subscribers.append(subscription)
-        try:
-            yield subscription
-        finally:
-            self._subscribers.remove(subscription)
-
-
-class _Subscription:
-    def __init__(self, topics: tuple[str, ...], key: str | None, capacity: int) -> None:
-        self._topics, self._key = topics, key
-        self._kept: deque[Message] = deque(maxlen=capacity)
-        self._lot = trio.lowlevel.ParkingLot()
-
-    def offer(self, message: Message) -> None:
-        if message.topic in self._topics and self._key in (None, message.key):
-            self._kept.append(message)
-            self._lot.unpark_all()
-
-    def __aiter__(self) -> _Subscription:
-        return self
-
-    async def __anext__(self) -> Message:
-        while not self._kept:
-            await self._lot.park()
-        await trio.lowlevel.checkpoint()
-        return self._kept.popleft()
 
 
 class NoControl:
@@ -151,7 +102,7 @@ async def running_api(
 ) -> AsyncIterator[Api]:
     with tempfile.TemporaryDirectory(prefix="fd-") as folder:
         home = Path(folder)
-        clock, broker, logs, values = SystemClock(), DirectBroker(), MemoryLogs(), MemoryValues()
+        clock, broker, logs, values = SystemClock(), InProcessBroker(), MemoryLogs(), MemoryValues()
         store = create_store("", data_dir=home, clock=clock)
         await store.open()
         executor = FakeExecutor()
@@ -166,7 +117,7 @@ async def running_api(
         about = About("0", "/s", "sqlite", "inprocess", "file:", folder, None)
         health = Health(
             about, store=store, clock=clock, executors=executors,
-            active_executor=lambda: runs.default_executor,
+            active_executor=lambda: "local",
             disk=DiskWatch(home, warn_bytes=0, min_bytes=0), slots=compute.slots,
         )  # fmt: skip
         health.ready = True
@@ -207,8 +158,30 @@ async def running_api(
             await store.close()
 
 
-def connected(path: Path) -> socket.socket:
-    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    link.connect(str(path))
-    link.settimeout(20)
-    return link
+async def connected(api: Api) -> trio.SocketStream:
+    assert api.socket_path is not None
+    return await trio.open_unix_socket(api.socket_path)
+
+
+async def exchange(api: Api, request: bytes, *, timeout_s: float = 20.0) -> bytes:
+    """Send raw bytes and return everything that comes until the other end closes or falls silent."""
+    received = b""
+    async with await connected(api) as link:
+        with trio.fail_after(timeout_s):
+            with suppress(trio.BrokenResourceError):
+                await link.send_all(request)
+            return await read_all(link, received)
+
+
+async def read_all(
+    link: trio.SocketStream, received: bytes = b"", *, silence_s: float = 1.0
+) -> bytes:
+    with suppress(trio.BrokenResourceError):
+        while True:
+            piece = b""
+            with trio.move_on_after(silence_s):
+                piece = await link.receive_some()
+            if not piece:
+                return received
+            received += piece
+    return received

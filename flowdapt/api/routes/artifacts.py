@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from datetime import datetime
 from typing import IO, Any
 
 import trio
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from flowdapt.api.answers import answer, backend_of
 from flowdapt.api.parameters import Segment, Text
 from flowdapt.api.routing import Responses, Wire, new_router, problems, returns
+from flowdapt.api.stream import ByteStream
 from flowdapt.domain.errors import InvalidInput
 from flowdapt.runtime.artifact_store import ArtifactStore
 from flowdapt.runtime.folders import FileInfo
@@ -147,14 +148,14 @@ async def get_file(request: Request, namespace: Segment, name: Segment, file: Se
         "content-length": str(size),
         "content-disposition": f'attachment; filename="{file}"',
     }
-    return StreamingResponse(
-        _pieces(handle, size, limiter), 200, headers, "application/octet-stream"
+    return ByteStream(
+        _pieces(handle, size, limiter), media_type="application/octet-stream", headers=headers
     )
 
 
 async def _pieces(
     handle: IO[bytes], size: int, limiter: trio.CapacityLimiter
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield exactly the announced number of bytes; a file that shrank ends the connection."""
     try:
         left = size

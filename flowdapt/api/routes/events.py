@@ -16,7 +16,7 @@ from flowdapt.api.answers import answer, backend_of
 from flowdapt.api.backend import Backend
 from flowdapt.api.parameters import Ident, Limit, Text
 from flowdapt.api.routing import Wire, new_router, problems, returns, returns_stream
-from flowdapt.api.stream import EventStream, ServerEvent, wants_stream
+from flowdapt.api.stream import Events, EventStream, ServerEvent, wants_stream
 from flowdapt.domain.events import Event
 from flowdapt.ports.broker import EVENT_ADDED, RUN_ENDED, RUN_PROGRESS, Message
 
@@ -76,7 +76,7 @@ def _follow(
     backend: Backend, run: str | None, types: list[str], after: int | None, last_id: str | None
 ) -> EventStream:
     @asynccontextmanager
-    async def source() -> AsyncIterator[AsyncIterator[ServerEvent]]:
+    async def source() -> AsyncIterator[Events]:
         incarnation = (await backend.store.info()).incarnation
         topics = (EVENT_ADDED, RUN_PROGRESS, RUN_ENDED)
         async with backend.broker.subscribe(*topics, capacity=1) as hints:
@@ -118,7 +118,7 @@ async def _new_events(
     gap: bool,
     incarnation: str,
     hints: AsyncIterator[Message],
-) -> AsyncIterator[ServerEvent]:
+) -> Events:
     run, types = which
     if gap:
         reason = {"reason": "the journal is not the one that was read before"}

@@ -17,7 +17,7 @@ from flowdapt.api.answers import answer, backend_of
 from flowdapt.api.backend import Backend
 from flowdapt.api.parameters import Ident, Text
 from flowdapt.api.routing import Wire, new_router, returns_stream
-from flowdapt.api.stream import EventStream, ServerEvent, wants_stream
+from flowdapt.api.stream import Events, EventStream, ServerEvent, wants_stream
 from flowdapt.ports.broker import LOG_LINES, RUN_ENDED, Message
 from flowdapt.ports.logs import LogQuery, StoredLine
 
@@ -105,7 +105,7 @@ async def read_logs(  # noqa: PLR0917 -- each is a query parameter
 
 def _follow(backend: Backend, uid: str, query: LogQuery) -> EventStream:
     @asynccontextmanager
-    async def source() -> AsyncIterator[AsyncIterator[ServerEvent]]:
+    async def source() -> AsyncIterator[Events]:
         # The reader pulls: however slow it is, lines wait in the log and never in memory.
         async with backend.broker.subscribe(LOG_LINES, RUN_ENDED, key=uid, capacity=1) as hints:
             yield _new_lines(backend, uid, query, hints)
@@ -115,7 +115,7 @@ def _follow(backend: Backend, uid: str, query: LogQuery) -> EventStream:
 
 async def _new_lines(
     backend: Backend, uid: str, query: LogQuery, hints: AsyncIterator[Message]
-) -> AsyncIterator[ServerEvent]:
+) -> Events:
     query = replace(query, limit=min(query.limit, _BATCH), before=None, context=0)
     while True:
         ended = (await backend.store.get_run(uid)).state.terminal

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Header, Query
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from flowdapt.api import direct
 from flowdapt.api.answers import answer, backend_of
@@ -23,7 +23,15 @@ from flowdapt.api.routing import (
     returns_stream,
     takes,
 )
-from flowdapt.api.stream import EVENT_STREAM, EventStream, ServerEvent, wants_stream
+from flowdapt.api.stream import (
+    EVENT_STREAM,
+    ByteStream,
+    Events,
+    EventStream,
+    ServerEvent,
+    closed_after,
+    wants_stream,
+)
 from flowdapt.domain.errors import InvalidInput
 from flowdapt.domain.run import Item, Reason, RetryRequest, Run, RunRequest, RunState, StageRun
 from flowdapt.ports.store import RunFilter
@@ -125,18 +133,19 @@ async def watch_run(request: Request, ident: Ident) -> Response:
     uid = (await backend.store.get_run(ident)).uid
 
     @asynccontextmanager
-    async def source() -> AsyncIterator[AsyncIterator[ServerEvent]]:
+    async def source() -> AsyncIterator[Events]:
         async with backend.runs.watch(uid) as changes:
             yield _as_events(changes)
 
     return EventStream(source, keep_alive_s=backend.limits.keep_alive_s, stopping=backend.stopping)
 
 
-async def _as_events(changes: AsyncIterator[Run]) -> AsyncIterator[ServerEvent]:
+async def _as_events(changes: AsyncIterator[Run]) -> Events:
     count = 0
-    async for run in changes:
-        count += 1
-        yield ServerEvent(run.model_dump_json().encode(), "run", str(count))
+    async with closed_after(changes):
+        async for run in changes:
+            count += 1
+            yield ServerEvent(run.model_dump_json().encode(), "run", str(count))
 
 
 @router.get("/runs", responses=returns(RunPage) | problems(422))
@@ -234,17 +243,17 @@ async def get_metrics(
 )
 async def get_result(request: Request, ident: Ident) -> Response:
     """Stream the JSON text of a run's result, whatever its size."""
-    chunks = await backend_of(request).runs.result(ident)
-    iterator = aiter(chunks)
+    pieces = await backend_of(request).runs.result(ident)
     # What is wrong with the value shows at its first piece, while there is a status to give.
-    first = await anext(iterator, b"")
-    return StreamingResponse(_continued(first, iterator), media_type="application/json")
+    first = await anext(pieces, b"")
+    return ByteStream(_continued(first, pieces), media_type="application/json")
 
 
-async def _continued(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
+async def _continued(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async with closed_after(rest):
+        yield first
+        async for piece in rest:
+            yield piece
 
 
 @router.get("/runs/{ident}/explain", responses=returns(ReasonList) | problems(404, 409, 422))
