@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import traceback
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ __all__ = ["TEXT_MAX", "clean", "describe"]
 TEXT_MAX = 16 * 1024
 _FRAMES_FIRST, _FRAMES_LAST = 10, 30
 _CHAIN_MAX = 5
-_OURS = str(Path(__file__).parent) + "/"
+_OURS = os.path.dirname(__file__) + "/"
 _IMPORT_MACHINERY = ("<frozen importlib", "<frozen runpy")
 
 

@@ -85,6 +85,7 @@ class Targets:
         self._stamps: dict[str, Stamp | None] = {}
         self._loaded = 0
         self._looked_at = 0.0
+        self._package = _UserPackage(self._user_modules)
         self._install(paths)
 
     def find(self, target: str) -> Callable[..., Any]:
@@ -101,13 +102,28 @@ class Targets:
         if not self._roots:
             return
         sys.path_hooks.insert(0, self._finder_for)
-        sys.path[:0] = [path for path in paths if path not in sys.path]
+        at = next((n for n, p in enumerate(sys.path) if "-packages" in p), len(sys.path))
+        # Behind the standard library: a json.py of the project must not replace Python's own.
+        sys.path[at:at] = [path for path in paths if path not in sys.path]
         for path in (*paths, self._user_modules):
             sys.path_importer_cache.pop(path, None)
         if self._user_modules:
-            sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _UserPackage)]
-            sys.meta_path.insert(0, _UserPackage(self._user_modules))
+            sys.meta_path.insert(0, self._package)
             _unload_user_package()
+
+    def close(self) -> None:
+        """Take back what was put into Python's import system, for a process that goes on."""
+        if not self._roots:
+            return
+        self._forget()
+        if self._finder_for in sys.path_hooks:
+            sys.path_hooks.remove(self._finder_for)
+        if self._package in sys.meta_path:
+            sys.meta_path.remove(self._package)
+        sys.path[:] = [path for path in sys.path if f"{path}/" not in self._roots]
+        for path in list(sys.path_importer_cache):
+            if f"{path}/".startswith(self._roots):
+                del sys.path_importer_cache[path]
 
     def _finder_for(self, path: str) -> FileFinder:
         if not f"{path}/".startswith(self._roots):

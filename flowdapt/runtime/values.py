@@ -7,7 +7,6 @@ Who may decode is left to the house: workers only.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 import pickle
@@ -61,7 +60,7 @@ def encode(
             return ValueRef("inline", "json", text, size_bytes=len(text), length=length)
         location = f"{name}.json"
         write_file(f"{root}/{location}", [(0, text)], durable=durable)
-        digest = hashlib.sha256(text).hexdigest()
+        digest = _digest(text)
         return ValueRef("file", "json", b"", location, len(text), digest, length)
     return _encode_pickle(value, length, root, name, inline_max_bytes, durable)
 
@@ -73,7 +72,7 @@ def store_inline(ref: ValueRef, root: str, name: str) -> ValueRef:
     if ref.codec == "pickle":
         digest, size = _write_pickle(path, ref.data, (), durable=True)
     else:
-        digest, size = hashlib.sha256(ref.data).hexdigest(), len(ref.data)
+        digest, size = _digest(ref.data), len(ref.data)
         write_file(path, [(0, ref.data)], durable=True)
     return msgspec.structs.replace(
         ref, kind="file", data=b"", location=location, size_bytes=size, sha256=digest
@@ -85,7 +84,7 @@ def store_parts(ref: ValueRef, root: str, name: str) -> ValueRef:
     coded = _write_table(ref.parts)
     location = f"{name}.parts"
     write_file(f"{root}/{location}", [(0, coded)], durable=True)
-    digest = hashlib.sha256(coded).hexdigest()
+    digest = _digest(coded)
     return ValueRef("file", "parts", b"", location, len(coded), digest, ref.length, ref.preview)
 
 
@@ -129,7 +128,7 @@ def _write_pickle(
     pieces.extend((at, buffer) for (at, _), buffer in zip(table, buffers, strict=True))
     write_file(path, pieces, durable=durable)
     last = table[-1][0] + table[-1][1] if table else len(front)
-    return hashlib.sha256(front).hexdigest(), last
+    return _digest(front), last
 
 
 def _align(position: int) -> int:
@@ -184,6 +183,13 @@ def _sync_folder(folder: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _digest(content: bytes | memoryview) -> str:
+    # It brings OpenSSL along, 6 MiB that a worker of small values never needs.
+    import hashlib
+
+    return hashlib.sha256(content).hexdigest()
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -256,7 +262,7 @@ def _map(ref: ValueRef, root: str) -> memoryview:
 
 
 def _check(ref: ValueRef, content: memoryview) -> None:
-    if hashlib.sha256(content).hexdigest() != ref.sha256:
+    if _digest(content) != ref.sha256:
         raise DamagedValue(f"{ref.location} is not what was written: its sha256 differs")
 
 

@@ -34,7 +34,6 @@ from flowdapt.domain.task import (
 from flowdapt.runtime.capture import LINE_MAX_BYTES, Capture, OutputStream
 from flowdapt.runtime.context import ContextLogHandler, RunContext
 from flowdapt.runtime.descendants import end_tree, has_children, reap_children
-from flowdapt.runtime.extensions import start_extensions
 from flowdapt.runtime.failures import clean, describe
 from flowdapt.runtime.frames import (
     PACKET_MAX_BYTES,
@@ -151,7 +150,10 @@ class Worker:
         signal.signal(signal.SIGTERM, self._on_terminate)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         targets = Targets(environment.user_modules, environment.python_path)
-        start_extensions(environment.extensions, targets.find)
+        if environment.extensions:
+            from flowdapt.runtime.extensions import start_extensions
+
+            start_extensions(environment.extensions, targets.find)
         self._invoker = Invoker(environment, targets.find, self._enter)
         threading.Thread(target=self._watch, name="flowdapt-watch", daemon=True).start()
         self._baseline = Baseline()

@@ -71,6 +71,7 @@ class InProcessExecutor(Executor):
         finally:
             self._open = False
             root.removeHandler(handler)
+            self._targets.close()
 
     def capacity(self) -> Capacity:
         return Capacity(slots=self._slots, cpus=float(self._slots))
