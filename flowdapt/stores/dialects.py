@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from sqlalchemy import ClauseElement
 from sqlalchemy.dialects import sqlite
@@ -27,7 +27,8 @@ def dialect(name: str) -> Dialect:
         return sqlite.dialect(paramstyle="qmark")
     from sqlalchemy.dialects.postgresql import psycopg
 
-    return psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+    made: Any = psycopg.dialect
+    return cast(Dialect, made(paramstyle="format"))
 
 
 def compile_text(statement: ClauseElement, name: str) -> tuple[str, list[str]]:
@@ -58,7 +59,7 @@ class Sql:
     """One statement. `make` gets the database's name where databases need different words."""
 
     __slots__ = ("_make", "_texts", "order")
-    every: list[Sql] = []  # noqa: RUF012 - the registry that `warm` walks
+    every: ClassVar[list[Sql]] = []
 
     def __init__(self, make: Callable[[str], ClauseElement], *order: str) -> None:
         self._make = make

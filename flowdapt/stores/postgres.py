@@ -283,7 +283,7 @@ class PostgresBase(Base):
     def _current(self, connection: Connection) -> Mapping[str, str]:
         if not _has(connection, schema.VERSION_TABLE):
             self._create(connection)
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        row = connection.execute(schema.VERSION_QUERY).fetchone()
         known = schema.known_versions(self._migrations)
         schema.refuse_newer(row[0] if row else "", known)
         if row is not None and row[0] != known[-1]:

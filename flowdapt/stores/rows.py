@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TextClause,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -55,9 +56,11 @@ def _check(name: str, column: str, words: list[str]) -> CheckConstraint:
     return CheckConstraint(_one_of(column, words), name=name)
 
 
-def _index(name: str, *columns: object, where: str | None = None, unique: bool = False) -> Index:
+def _index(
+    name: str, *columns: str | TextClause, where: str | None = None, unique: bool = False
+) -> Index:
     condition = None if where is None else text(where)
-    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)  # type: ignore[arg-type]
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 def _of_run() -> Column[int]:

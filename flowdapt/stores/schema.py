@@ -6,18 +6,20 @@ one. Tests hold both ways to the same result.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from flowdapt.domain.errors import NewerStore
-from flowdapt.stores.dialects import dialect
+from flowdapt.stores.dialects import SQLITE, dialect
 from flowdapt.stores.rows import metadata
 
 __all__ = [
     "HEAD",
     "MIGRATIONS",
+    "VERSION_QUERY",
     "VERSION_TABLE",
     "creation",
     "known_versions",
@@ -28,6 +30,7 @@ __all__ = [
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0001"
 VERSION_TABLE = "alembic_version"
+VERSION_QUERY = "SELECT version_num FROM alembic_version"
 
 
 def known_versions(migrations: Path = MIGRATIONS) -> list[str]:
@@ -48,7 +51,7 @@ def creation(name: str) -> list[str]:
         f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, "
         f"CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
     )
-    made.append(f"INSERT INTO {VERSION_TABLE} (version_num) VALUES ('{HEAD}')")  # noqa: S608
+    made.append(f"INSERT INTO {VERSION_TABLE} VALUES ('{HEAD}')")  # noqa: S608 - our own constants
     return made
 
 
@@ -80,4 +83,22 @@ def migrate(connection: Any, *, to: str = "head", migrations: Path = MIGRATIONS)
             connection=connection, target_metadata=metadata, render_as_batch=True,
             transactional_ddl=True, transaction_per_migration=False,
         )  # fmt: skip
-        context.run_migrations()
+        with warnings.catch_warnings():
+            # What reflection does not see is put right below.
+            warnings.filterwarnings("ignore", "Skipped unsupported reflection")
+            context.run_migrations()
+    if connection.dialect.name == SQLITE:
+        _restore_indexes(connection)
+
+
+def _restore_indexes(connection: Any) -> None:
+    """Make again the indexes that copying a table lost or changed: expressions and directions."""
+    there = dict(
+        connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql <> ''").fetchall()
+    )
+    for table in metadata.sorted_tables:
+        for index in table.indexes if table.name in there else ():
+            wanted = str(CreateIndex(index).compile(dialect=dialect(SQLITE)))
+            if there.get(index.name) != wanted:
+                connection.exec_driver_sql(f"DROP INDEX IF EXISTS {index.name}")
+                connection.exec_driver_sql(wanted)

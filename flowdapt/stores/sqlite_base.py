@@ -104,7 +104,7 @@ class SqliteBase(Base):
                 f"{self._path} is a database, but not one of flowdapt",
                 fix="name another file in database.url",
             )
-        version = connection.execute(f"SELECT version_num FROM {schema.VERSION_TABLE}").fetchone()  # noqa: S608
+        version = connection.execute(schema.VERSION_QUERY).fetchone()
         facts = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         return facts | {"schema": version[0] if version else ""}
 
@@ -201,7 +201,8 @@ def migrate_file(path: Path, migrations: Path) -> None:
 
     with engine.connect() as connection:
         # Copying a table in batch mode drops the old one: cascades must not follow.
-        connection.connection.driver_connection.execute("PRAGMA foreign_keys=OFF")  # type: ignore[union-attr]
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys=OFF")
         with connection.begin():
             schema.migrate(connection, migrations=migrations)
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()

@@ -10,33 +10,28 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     op.create_table(
         "document",
-        sa.Column(
-            "digest", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("digest", KEY, nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("used_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_document")),
     )
     op.create_table(
         "meta",
-        sa.Column(
-            "key", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("key", KEY, nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_meta")),
     )
     op.create_table(
         "resource",
-        sa.Column(
-            "kind", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
-        sa.Column(
-            "name", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("kind", KEY, nullable=False),
+        sa.Column("name", KEY, nullable=False),
         sa.Column("uid", sa.Text(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -48,16 +43,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "run",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "uid", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
-        sa.Column(
-            "name", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
-        sa.Column(
-            "workflow", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("id", NUMBER, nullable=False),
+        sa.Column("uid", KEY, nullable=False),
+        sa.Column("name", KEY, nullable=False),
+        sa.Column("workflow", KEY, nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -109,7 +98,6 @@ def upgrade() -> None:
         "ix_run_active",
         "run",
         ["owner", "id"],
-        unique=False,
         sqlite_where=sa.text("state IN ('running', 'cancelling')"),
         postgresql_where=sa.text("state IN ('running', 'cancelling')"),
     )
@@ -117,18 +105,23 @@ def upgrade() -> None:
         "ix_run_ended",
         "run",
         ["state", "id"],
-        unique=False,
         sqlite_where=sa.text("state IN ('finished', 'failed', 'cancelled')"),
         postgresql_where=sa.text("state IN ('finished', 'failed', 'cancelled')"),
     )
+    op.create_index("ix_run_finished", "run", [sa.text("coalesce(finished_at, -1)"), "id"])
+    op.create_index("ix_run_started", "run", [sa.text("coalesce(started_at, -1)"), "id"])
     op.create_index(
-        "ix_run_name", "run", ["name"], unique=False, sqlite_where=None, postgresql_where=None
+        "ix_run_queue",
+        "run",
+        [sa.text("priority DESC"), "id", "workflow", "max_runs", "state"],
+        sqlite_where=sa.text("state = 'queued'"),
+        postgresql_where=sa.text("state = 'queued'"),
     )
+    op.create_index("ix_run_name", "run", ["name"])
     op.create_index(
         "ix_run_open",
         "run",
         ["workflow", "state"],
-        unique=False,
         sqlite_where=sa.text("state IN ('queued', 'running', 'cancelling')"),
         postgresql_where=sa.text("state IN ('queued', 'running', 'cancelling')"),
     )
@@ -136,7 +129,6 @@ def upgrade() -> None:
         "ix_run_parent",
         "run",
         ["parent"],
-        unique=False,
         sqlite_where=sa.text("parent IS NOT NULL"),
         postgresql_where=sa.text("parent IS NOT NULL"),
     )
@@ -144,9 +136,6 @@ def upgrade() -> None:
         "ix_run_workflow",
         "run",
         ["workflow", "id"],
-        unique=False,
-        sqlite_where=None,
-        postgresql_where=None,
     )
     op.create_index(
         "uq_run_idempotency",
@@ -158,24 +147,20 @@ def upgrade() -> None:
     )
     op.create_table(
         "service",
-        sa.Column(
-            "owner", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("owner", KEY, nullable=False),
         sa.Column("beat_at", sa.BigInteger(), nullable=False),
         sa.Column("about", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("owner", name=op.f("pk_service")),
     )
     op.create_table(
         "event",
-        sa.Column("cursor", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("cursor", NUMBER, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("time", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "type", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("type", KEY, nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("run_id", NUMBER, nullable=True),
         sa.Column("seq", sa.BigInteger(), nullable=True),
         sa.Column("correlation_id", sa.Text(), nullable=True),
         sa.Column("causation_depth", sa.Integer(), nullable=False),
@@ -191,7 +176,6 @@ def upgrade() -> None:
         "ix_event_time",
         "event",
         ["time"],
-        unique=False,
         sqlite_where=sa.text("run_id IS NULL"),
         postgresql_where=sa.text("run_id IS NULL"),
     )
@@ -205,10 +189,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "item",
-        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "stage", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("run_id", NUMBER, nullable=False),
+        sa.Column("stage", KEY, nullable=False),
         sa.Column("idx", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
@@ -225,13 +207,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "metric",
-        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "stage", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
-        sa.Column(
-            "name", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("run_id", NUMBER, nullable=False),
+        sa.Column("stage", KEY, nullable=False),
+        sa.Column("name", KEY, nullable=False),
         sa.Column("idx", sa.BigInteger(), nullable=False),
         sa.Column("step", sa.BigInteger(), nullable=False),
         sa.Column("value", sa.Float(), nullable=False),
@@ -243,12 +221,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "resource_revision",
-        sa.Column(
-            "kind", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
-        sa.Column(
-            "name", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("kind", KEY, nullable=False),
+        sa.Column("name", KEY, nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("annotations", sa.Text(), nullable=False),
@@ -263,7 +237,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "stage",
-        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("run_id", NUMBER, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
@@ -295,17 +269,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "task",
-        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "stage", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("run_id", NUMBER, nullable=False),
+        sa.Column("stage", KEY, nullable=False),
         sa.Column("start", sa.BigInteger(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("stop", sa.BigInteger(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "state", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False
-        ),
+        sa.Column("state", KEY, nullable=False),
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("finished_at", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
