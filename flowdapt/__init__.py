@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flowdapt.domain.errors import MissingArtifact, MissingObject, NonRetryable
+    from flowdapt.embedded import execute_workflow, execute_workflow_async
     from flowdapt.runtime import artifacts, objects
     from flowdapt.runtime.context import RunContext, get_run_context
 
@@ -20,6 +21,7 @@ __all__ = [
     "__version__",
     "artifacts",
     "execute_workflow",
+    "execute_workflow_async",
     "get_run_context",
     "objects",
 ]
@@ -32,6 +34,7 @@ _PLACES = {
     "RunContext": "flowdapt.runtime.context:RunContext",
     "artifacts": "flowdapt.runtime.artifacts",
     "execute_workflow": "flowdapt.embedded:execute_workflow",
+    "execute_workflow_async": "flowdapt.embedded:execute_workflow_async",
     "get_run_context": "flowdapt.runtime.context:get_run_context",
     "objects": "flowdapt.runtime.objects",
 }

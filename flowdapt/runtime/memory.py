@@ -36,6 +36,8 @@ INLINE_MAX_BYTES = 16 * 1024
 _SEGMENT_MAX = 100
 _HASHED = "key-"
 _STRIPES = 64
+# One is usual; a test session that makes a new root per test must not collect them.
+_MADE_MAX = 64
 
 _read_ref = msgspec.msgpack.Decoder(ValueRef).decode
 _write_ref = msgspec.msgpack.Encoder().encode
@@ -83,6 +85,7 @@ class FileMemory(ClusterMemory):
         ref = values.encode(value, str(path.parent), name, inline_max_bytes=INLINE_MAX_BYTES)
         try:
             old = _find(path)
+            self._make_folder(path.parent)
             _publish(path, _write_ref(ref))
         except BaseException:
             _drop(path.parent, ref)
@@ -116,7 +119,7 @@ class FileMemory(ClusterMemory):
     @contextmanager
     def locked(self, namespace: str, key: str) -> Iterator[None]:
         path = self._path(namespace, key)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._make_folder(path.parent)
         stripe = hashlib.sha256(path.name.encode()).digest()[0] % _STRIPES
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path.with_name(f".lock-{stripe}"), flags, 0o600)
@@ -125,6 +128,14 @@ class FileMemory(ClusterMemory):
             yield
         finally:
             os.close(descriptor)
+
+    def _make_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except FileNotFoundError:
+            # Somebody cleared the memory under a worker that lives on.
+            _make_private(self._root)
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     def _path(self, namespace: str, key: str) -> Path:
         return self._root / check_name(namespace, "namespace") / segment_of(key)
@@ -144,7 +155,6 @@ def _find(path: Path) -> ValueRef | None:
 
 
 def _publish(path: Path, content: bytes) -> None:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
     temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -205,5 +215,7 @@ def memory_of(environment: WorkerEnvironment) -> ClusterMemory:
     """Return the cluster memory of a worker's environment."""
     root = environment.memory_root
     if (found := _made.get(root)) is None:
+        if len(_made) >= _MADE_MAX:
+            _made.clear()
         found = _made[root] = _make(environment)
     return found

@@ -14,8 +14,11 @@ _WHERE = {
     "FakeExecutor": "flowdapt.testing.fakes",
     "MemoryLogs": "flowdapt.testing.fakes",
     "MemoryValues": "flowdapt.testing.fakes",
+    "StageBench": "flowdapt.testing.stages",
+    "StageReport": "flowdapt.testing.stages",
     "StoreContract": "flowdapt.testing.store_contract",
     "json_value": "flowdapt.testing.fakes",
+    "run_stage": "flowdapt.testing.stages",
 }
 
 __all__ = sorted(_WHERE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -125,6 +126,17 @@ def test_writers_and_readers_in_a_crowd_see_whole_values(memory: FileMemory) -> 
         thread.join()
     assert len(seen) == 180
     assert all(len(values) == 1 for values in seen)
+
+
+def test_a_memory_that_was_cleared_under_a_worker_takes_values_again(
+    memory: FileMemory, root: Path
+) -> None:
+    memory.put("default", "key", 1)
+    shutil.rmtree(root)
+    assert not memory.exists("default", "key")
+    with memory.locked("default", "key"):
+        memory.put("default", "key", 2)
+    assert memory.get("default", "key") == 2
 
 
 def test_files_and_folders_are_private(memory: FileMemory, root: Path) -> None:
