@@ -60,7 +60,7 @@ def out_of_turn(uid: str, first_seq: int, next_seq: int) -> Conflict:
 
 
 def not_terminal(uid: str, state: str) -> RunNotTerminal:
-    return RunNotTerminal(f"run {uid} is {state}", fix=f"flowdapt cancel {uid}")
+    return RunNotTerminal(f"run {uid} is {state}", fix=f"flowdapt runs cancel {uid}")
 
 
 def no_resource(kind: str, name: str, revision: int | None = None) -> NotFound:

@@ -1,0 +1,108 @@
+"""The check finds every violation that is planted, and names who breaks it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flowdapt.domain.run import RunChange, StageState
+from flowdapt.ports.store import Store
+from flowdapt.stores.checking import RULES
+from flowdapt.testing.store_records import finish, new_run, progress, write_of
+
+if TYPE_CHECKING:
+    from tests.stores.conftest import Opening
+
+pytestmark = pytest.mark.trio
+
+# sentence of the rule -> what breaks it. `open`, `done` and `queued` are the runs of the test.
+PLANTS: dict[str, str] = {
+    "has a state that does not exist": "UPDATE run SET state = 'odd' WHERE uid = 'done'",
+    "has a stage in a state that does not exist": "UPDATE stage SET state = 'odd' WHERE run_id = 1",
+    "has an owner but is not running": "UPDATE run SET owner = 'me' WHERE uid = 'queued'",
+    "is running in epoch 0: nobody ever claimed it": (
+        "UPDATE run SET epoch = 0 WHERE uid = 'open'"
+    ),
+    "is terminal without finished_at": "UPDATE run SET finished_at = NULL WHERE uid = 'done'",
+    "is open with finished_at": "UPDATE run SET finished_at = created_at + 9 WHERE uid = 'open'",
+    "ended before it started or started before it was created": (
+        "UPDATE run SET finished_at = started_at - 1 WHERE uid = 'done'"
+    ),
+    "is running without started_at": "UPDATE run SET started_at = NULL WHERE uid = 'open'",
+    "is terminal with an open stage": (
+        "UPDATE stage SET state = 'running', finished_at = NULL WHERE run_id = 1 AND name = 'b'"
+    ),
+    "is finished with a stage that is not": "UPDATE stage SET state = 'failed' WHERE run_id = 1",
+    "is partial without a failed item": "UPDATE run SET partial = 1 WHERE uid = 'done'",
+    "has failed items but is not called partial": (
+        "UPDATE stage SET items_failed = 2 WHERE run_id = 1 AND name = 'a'"
+    ),
+    "has a stage whose finished_at does not fit its state": (
+        "UPDATE stage SET finished_at = NULL WHERE run_id = 1 AND name = 'a'"
+    ),
+    "has a stage that ended before it started": (
+        "UPDATE stage SET finished_at = started_at - 1 WHERE run_id = 1 AND name = 'a'"
+    ),
+    "waits for a retry that has no instant": (
+        "UPDATE stage SET state = 'retrying' WHERE run_id = 2 AND name = 'b'"
+    ),
+    "has more than one finished attempt of a simple stage": (
+        "INSERT INTO task SELECT run_id, stage, start, 2, stop, epoch, state, started_at, "
+        "finished_at, reason, worker_pid, error, value FROM task WHERE run_id = 1 AND stage = 'a'"
+    ),
+    "has a finished simple stage without a finished attempt": (
+        "DELETE FROM task WHERE run_id = 1 AND stage = 'b'"
+    ),
+    "has an attempt of an epoch that has not begun": "UPDATE task SET epoch = 5 WHERE run_id = 1",
+    "has a journal with gaps": "DELETE FROM event WHERE run_id = 1 AND seq = 1",
+    "has not exactly one terminal event": "UPDATE event SET type = 'x' WHERE run_id = 1",
+    "has a terminal event but is open": (
+        "UPDATE event SET type = 'com.event.workflow.workflow_finished' WHERE run_id = 3"
+    ),
+    "has lost its definition or config": "UPDATE run SET config = 'gone' WHERE uid = 'done'",
+    "(a resource) has lost its document": "UPDATE resource_revision SET digest = 'gone'",
+    "(a resource) is not at its newest revision": "UPDATE resource SET revision = 7",
+}
+OTHER_PLANTS = {
+    "is ahead of its dependency a": (
+        "UPDATE stage SET state = 'pending', finished_at = NULL WHERE run_id = 2 AND name = 'a'"
+    ),
+    "has lost its run": "UPDATE stage SET run_id = 99 WHERE run_id = 3",
+}
+
+
+@pytest.fixture
+async def store(opening: Opening) -> AsyncIterator[Store]:
+    """Hold a finished run (1), one in its second stage (2), a queued one (3) and a resource."""
+    async with opening() as store:
+        await store.apply([write_of("w", {"n": 1})])
+        done = await store.submit(new_run(owner="me", uid="done"))
+        await finish(store, done.run, done.stages)
+        half = await store.submit(new_run(owner="me", uid="open"))
+        await store.commit(progress(half.run, half.stages[0]))
+        second = replace(half.stages[1], state=StageState.RUNNING, attempt=1)
+        await store.commit(RunChange("open", 1, stages=[second]))
+        await store.submit(new_run(uid="queued"))
+        assert await store.check() == []
+        yield store
+
+
+async def test_every_rule_has_a_violation_to_find() -> None:
+    assert set(PLANTS) == set(RULES)
+
+
+@pytest.mark.parametrize("sentence", [*PLANTS, *OTHER_PLANTS])
+async def test_a_planted_violation_is_found(store: Store, database: Path, sentence: str) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints=ON")
+        changed = connection.execute((PLANTS | OTHER_PLANTS)[sentence]).rowcount
+        connection.commit()
+    assert changed > 0
+    found = await store.check()
+    assert [line for line in found if line.endswith(sentence)], found
