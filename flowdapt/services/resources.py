@@ -17,7 +17,7 @@ from flowdapt.domain.config import ConfigSpec, carries, chosen
 from flowdapt.domain.documents import Form, documents_of, read
 from flowdapt.domain.errors import InvalidInput, NotFound, Problem, StaleRevision
 from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED
-from flowdapt.domain.resource import KINDS, Applied, Kind, Resource
+from flowdapt.domain.resource import KINDS, Applied, Kind, Resource, canonical
 from flowdapt.domain.validation import Checked, check_all, invalid
 from flowdapt.ports.broker import EVENT_ADDED, Broker, Message
 from flowdapt.ports.store import Page, ResourceWrite, Store
@@ -155,16 +155,13 @@ class Resources:
             writes.append(ResourceWrite(resource, seen if if_revision is None else if_revision))
         answers = await self._store_all(writes, dry_run=dry_run)
         doubts = await self._doubts(resources)
+        pairs = zip(current, resources, strict=True)
+        diffs = [await _diff(old, resource) for old, resource in pairs]
         return [
             answer.model_copy(
-                update={
-                    "diff": "" if answer.action == "unchanged" else unified_diff(old, resource),
-                    "warnings": (*one.warnings, *doubts.get(at, ())),
-                }
+                update={"diff": diffs[at], "warnings": (*one.warnings, *doubts.get(at, ()))}
             )
-            for at, (one, resource, old, answer) in enumerate(
-                zip(checked, resources, current, answers, strict=True)
-            )
+            for at, (one, answer) in enumerate(zip(checked, answers, strict=True))
         ]
 
     async def _store_all(self, writes: Sequence[ResourceWrite], *, dry_run: bool) -> list[Applied]:
@@ -291,6 +288,13 @@ class Resources:
                 if selector.selects(workflow.metadata.name, workflow.metadata.annotations)
             ]
         )
+
+
+async def _diff(old: Resource | None, new: Resource) -> str:
+    """Compare large ones in a thread, so that the loop goes on meanwhile."""
+    if len(canonical(new.spec)) > _INLINE_TEXT:
+        return await trio.to_thread.run_sync(unified_diff, old, new)
+    return unified_diff(old, new)
 
 
 def _selected_name(resource: Resource) -> str | None:
