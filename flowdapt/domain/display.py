@@ -11,9 +11,12 @@ import unicodedata
 
 __all__ = ["escape_controls"]
 
-_HARMLESS = re.compile(r"[ -~]*")
-# Marks that hide or join text without being of a control category.
-_HIDING = frozenset("\u115f\u1160\u3164\uffa0")
+# Latin as far as there are no marks, less the soft hyphen: nearly every text ends here.
+_HARMLESS = re.compile(r"[ -~\xa1-\xac\xae-\u02ff]*")
+# Letters and unassigned places that nobody sees, without being of a control category.
+_HIDING = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u2065\u3164\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _COMBINING = frozenset({"Mn", "Me"})
 _MARKS_IN_A_ROW = 4
@@ -29,7 +32,7 @@ def escape_controls(text: str) -> str:
     for char in text:
         category = unicodedata.category(char)
         marks = marks + 1 if category in _COMBINING else 0
-        unsafe = category in _UNSAFE_CATEGORIES or char in _HIDING or marks > _MARKS_IN_A_ROW
+        unsafe = category in _UNSAFE_CATEGORIES or marks > _MARKS_IN_A_ROW or _HIDING.match(char)
         shown.append(_escaped(char) if unsafe else char)
     return "".join(shown)
 
