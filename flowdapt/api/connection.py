@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -175,6 +175,8 @@ class Connection:
 class _Http11(H11Protocol):
     """HTTP/1.1 alone: no upgrade to HTTP/2 or websockets, and errors that say what is wrong."""
 
+    _head = b""
+
     async def _check_protocol(self, event: h11.Request) -> None:
         """Take no notice of offers to speak something else, which HTTP allows."""
 
@@ -202,6 +204,21 @@ class _Http11(H11Protocol):
         )
         self.keep_alive_requests += 1
 
+    async def _send_h11_event(self, event: Any) -> None:
+        """Keep the head of an answer until its first bytes: one packet, not two."""
+        try:
+            data = self.connection.send(event)
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        if isinstance(event, h11.Response):
+            self._head = data
+            return
+        data, self._head = self._head + data, b""
+        if data:
+            await self.send(RawData(data=data))
+
     async def _send_error_response(self, status_code: int) -> None:
         body = json.dumps(
             {
@@ -228,7 +245,7 @@ class _Http11(H11Protocol):
 
 
 class _Calls:
-    """Start the app for each request; a body part for a call that has ended is dropped."""
+    """Start the app for each request."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -240,26 +257,57 @@ class _Calls:
         scope: Any,
         send: Callable[[Any], Awaitable[None]],
     ) -> Callable[[Any], Awaitable[None]]:
-        outgoing, incoming = trio.open_memory_channel[Any](QUEUED_PARTS)
-        self._nursery.start_soon(_answer, app, scope, incoming, send)
+        inbox = _Inbox()
+        self._nursery.start_soon(_answer, app, scope, inbox, send)
+        return inbox.put
 
-        async def put(message: Any) -> None:
-            with suppress(trio.BrokenResourceError):
-                await outgoing.send(message)
 
-        return put
+class _Inbox:
+    """What a call is sent: parts of the body, a few at a time, and that the client has gone."""
+
+    def __init__(self) -> None:
+        self._parts: deque[Any] = deque()
+        self._gone = False
+        self._changed = trio.lowlevel.ParkingLot()
+
+    async def put(self, message: Any) -> None:
+        """Wait for room; once the client or the call is gone, parts are dropped."""
+        if message["type"] == "http.disconnect":
+            self.end()
+            return
+        while len(self._parts) >= QUEUED_PARTS and not self._gone:
+            await self._changed.park()
+        if not self._gone:
+            self._parts.append(message)
+            self._changed.unpark_all()
+
+    async def receive(self) -> Any:
+        """Return the next part, then for ever that the client has gone."""
+        while not self._parts and not self._gone:
+            await self._changed.park()
+        if not self._parts:
+            await trio.lowlevel.checkpoint()
+            return {"type": "http.disconnect"}
+        part = self._parts.popleft()
+        self._changed.unpark_all()
+        return part
+
+    def end(self) -> None:
+        self._gone = True
+        self._changed.unpark_all()
 
 
 async def _answer(
     app: AppWrapper,
     scope: Any,
-    incoming: trio.MemoryReceiveChannel[Any],
+    inbox: _Inbox,
     send: Callable[[Any], Awaitable[None]],
 ) -> None:
     try:
-        async with incoming:
-            await app(scope, incoming.receive, send, cast(Any, None), cast(Any, None))
+        await app(scope, inbox.receive, send, cast(Any, None), cast(Any, None))
     except Exception:
         log.exception("a request failed", path=scope.get("path"))
+    finally:
+        inbox.end()
     # Without an answer so far this sends a 500; else it ends the exchange.
     await send(None)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Framework", "Guard"]
 
+HEADERS_MAX_BYTES = 16 * 1024
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # A separator or NUL that is encoded would make another path than the one that was checked.
 _ENCODED = (b"%2f", b"%5c", b"%00")
@@ -107,6 +108,8 @@ class Guard:
             raise HttpProblem(
                 422, "the path holds an encoded separator or NUL", code="http.path", fix="remove it"
             )
+        if sum(len(k) + len(v) for k, v in scope["headers"]) > HEADERS_MAX_BYTES:
+            raise HttpProblem(431, "the headers are too large", code="http.malformed")
         if b"content-length" in headers and b"transfer-encoding" in headers:
             raise HttpProblem(400, "the body's length is given twice", code="http.malformed")
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":

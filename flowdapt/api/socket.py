@@ -44,9 +44,10 @@ class UnixSocket:
                 self.path.unlink()
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Return what tells this socket from one made later; the number of an inode is used again."""
     found = path.lstat()
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_ctime_ns
 
 
 def _remove_stale(path: Path) -> None:

@@ -101,9 +101,11 @@ async def test_a_run_is_followed_to_its_end(served: Api, suffix: str) -> None:
 
 
 async def test_a_silent_stream_is_kept_alive() -> None:
-    async with running_api(listen=True, limits=ApiLimits(keep_alive_s=0.05)) as api:
-        async with stream(api, "/api/v1/events") as reader:
-            assert (await reader.event())["event"] == "comment"
+    async with (
+        running_api(listen=True, limits=ApiLimits(keep_alive_s=0.05)) as api,
+        stream(api, "/api/v1/events") as reader,
+    ):
+        assert (await reader.event())["event"] == "comment"
 
 
 async def test_log_lines_come_live_and_the_stream_ends_with_the_run(served: Api) -> None:
@@ -206,5 +208,4 @@ async def test_streams_end_when_the_daemon_stops(served: Api) -> None:
     async with stream(served, "/api/v1/events") as reader:
         served.backend.stopping.set()
         with pytest.raises(EOFError):
-            while True:
-                await reader.event()
+            await reader.event()
