@@ -24,6 +24,9 @@ CHECKPOINT_WHEN_IDLE = 400
 CHECKPOINT_WHEN_BUSY = 4000
 # SQLite's own limit, in pages of 4 KiB, for commits that are larger than those.
 AUTOCHECKPOINT_PAGES = 4000
+# After how many transactions to look at the size of the log, and how long to wait for readers.
+LOOK_EVERY = 32
+CUT_PATIENCE_MS = 250
 # How often to look whether the reserve can be laid again.
 ROOM_EVERY_S = 30.0
 WAL_TRUNCATE_BYTES = 40 * 1024 * 1024
@@ -115,6 +118,8 @@ class SqliteLink(Link):
         self._full: bool | None = None
         self._writes = 0
         self._looked_for_room = 0.0
+        self._log = path.with_name(path.name + "-wal")
+        self._cut_not_before = 0.0
         self._prepare()
 
     def _prepare(self) -> None:
@@ -168,16 +173,30 @@ class SqliteLink(Link):
         return True
 
     def tend(self, *, idle: bool) -> None:
-        if self._writes >= (CHECKPOINT_WHEN_IDLE if idle else CHECKPOINT_WHEN_BUSY):
-            self._writes = 0
-            with suppress(sqlite3.Error, OSError):
-                self._checkpoint()
+        with suppress(sqlite3.Error, OSError):
+            if self._writes >= (CHECKPOINT_WHEN_IDLE if idle else CHECKPOINT_WHEN_BUSY):
+                self._writes = 0
+                self._checkpoint("PASSIVE")
                 self._restore_reserve()
+            elif self._writes % LOOK_EVERY == 0:
+                self._shorten_log()
 
-    def _checkpoint(self) -> None:
-        wal = self._path.with_name(self._path.name + "-wal")
-        mode = "TRUNCATE" if wal.stat().st_size > WAL_TRUNCATE_BYTES else "PASSIVE"
-        self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+    def _checkpoint(self, mode: str) -> bool:
+        """Return whether it went through; readers may have been in the way."""
+        row = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        return bool(row[0] == 0)
+
+    def _shorten_log(self) -> None:
+        """Cut a log that readers kept from being used again, waiting for them a little."""
+        now = time.monotonic()
+        if now < self._cut_not_before or self._log.stat().st_size < WAL_TRUNCATE_BYTES:
+            return
+        self._connection.execute(f"PRAGMA busy_timeout={CUT_PATIENCE_MS}")
+        try:
+            if not self._checkpoint("TRUNCATE"):
+                self._cut_not_before = now + 1.0
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
 
     def _free_reserve(self) -> bool:
         if self._reserve is None or not self._reserve.exists():

@@ -45,6 +45,7 @@ class SqliteBase(Base):
         self._free_bytes = free_bytes
         self._backups = path.parent / "backups"
         self._reserve = path.with_name("reserve")
+        self._sign = path.with_name(f"{path.name}.made")
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -54,6 +55,7 @@ class SqliteBase(Base):
             facts = self._checked()
         except sqlite3.Error as error:
             raise self._refusal(error) from error
+        self._sign.touch(mode=0o600)
         make_reserve(self._reserve)
         warm(SQLITE)
         return facts
@@ -71,9 +73,9 @@ class SqliteBase(Base):
 
     def _checked(self) -> Mapping[str, str]:
         with closing(connect(self._path)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL").fetchall()
             if self._is_fresh(connection):
-                self._create(connection)
+                self._create_unless_lost(connection)
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
             facts = self._facts(connection)
             self._verify(connection, thoroughly=facts.get("clean_shutdown") != "1")
             version = facts["schema"]
@@ -87,6 +89,12 @@ class SqliteBase(Base):
     def _is_fresh(connection: sqlite3.Connection) -> bool:
         row = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return bool(row[0] == 0)
+
+    def _create_unless_lost(self, connection: sqlite3.Connection) -> None:
+        """Create the schema; where a store is known to have been, an empty file is damage."""
+        if self._sign.exists():
+            raise sqlite3.DatabaseError("the file is empty, but it held a store")
+        self._create(connection)
 
     @staticmethod
     def _create(connection: sqlite3.Connection) -> None:
@@ -135,6 +143,7 @@ class SqliteBase(Base):
             file = self._path.with_name(self._path.name + suffix)
             with suppress(FileNotFoundError):
                 file.rename(place / file.name)
+        self._sign.unlink(missing_ok=True)
         good = backups.newest_good(self._backups)
         offer = f"the newest good backup is {good}" if good else "there is no good backup"
         return CorruptStore(
