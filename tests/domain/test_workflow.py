@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -289,3 +291,18 @@ def test_thousands_of_problems_are_cut_and_cheap() -> None:
     began = time.perf_counter()
     assert len(codes({"stages": stages})) == MAX_PROBLEMS
     assert time.perf_counter() - began < 2.0
+
+
+# -- words --------------------------------------------------------------------------------------------
+
+
+def test_every_code_of_a_problem_is_documented_and_none_is_gone() -> None:
+    root = Path(__file__).parents[2]
+    families = r"(?:document|workflow|config)\.[a-z_]+"
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (root / "flowdapt/domain").glob("*.py")
+    )
+    page = (root / "docs/reference/workflow.md").read_text(encoding="utf-8")
+    table = page[page.index("## What can be wrong") :]
+    used = set(re.findall(f'"({families})"', source)) - {"document.invalid"}
+    assert set(re.findall(f"`({families})`", table)) == used
