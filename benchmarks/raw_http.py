@@ -28,7 +28,7 @@ class RawConnection:
         while b"\r\n\r\n" not in received:
             received += self._socket.recv(65536)
         head, _, body = received.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200"), head
+        assert head.startswith(b"HTTP/1.1 20"), head
         length = next(
             (
                 int(line.split(b":")[1])

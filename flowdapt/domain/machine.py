@@ -7,6 +7,7 @@ can be made again from the rows (`LoadedRun`), which is what a restart does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -175,7 +176,8 @@ class RunMachine:
         """Return everything to be done since the last call."""
         step, self._step = self._step, Step(RunChange(self.run.uid, self.run.epoch))
         change = step.change
-        change.stages = list(self._dirty.values())
+        # Copies: the records go on changing while the store's thread still writes.
+        change.stages = [copy(record) for record in self._dirty.values()]
         self._dirty = {}
         for progress in self.maps.values():
             if progress.changed:

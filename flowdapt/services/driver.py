@@ -108,6 +108,9 @@ class RunDriver:
         self._queued: set[Task] = set()
         self._cancel_reason: str | None = None
         self._draining = False
+        self._turning = False
+        self._stale = False
+        self._fold_at: float | None = None
 
     # -- asked from outside ----------------------------------------------------------------------
 
@@ -138,33 +141,60 @@ class RunDriver:
 
     async def drive(self) -> None:
         """Return when the run is terminal, was drained, or belongs to somebody else."""
+        self._machine = await self._make_machine()
+        self._calls = Calls(self._loaded.run, self._spec, self._machine.stages)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._machine.begin(self._tools.clock.now())
+            await self._turn()
+            while not self._over():
+                await self._wait()
+                await self._turn()
+            nursery.cancel_scope.cancel()
+
+    def _over(self) -> bool:
+        drained = self._draining and not self._scopes
+        return self._stale or drained or (self._machine.run.state.terminal and not self._turning)
+
+    async def _turn(self, *, go_on: bool = False) -> tuple[Task, Ticket] | None:
+        """Feed the machine what happened and perform its steps, until nothing more has happened.
+
+        One turn at a time: who finds another under way leaves its news in the inbox for it. With
+        `go_on` the caller offers to run one of the new tasks itself, which saves a task of trio's.
+        """
+        if self._turning or self._stale:
+            return None
+        self._turning = True
+        mine: tuple[Task, Ticket] | None = None
         try:
-            self._machine = await self._make_machine()
-            self._calls = Calls(self._loaded.run, self._spec, self._machine.stages)
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                await self._loop()
-                nursery.cancel_scope.cancel()
+            while True:
+                self._take_news(self._tools.clock.now())
+                step, self._fold_at = self._machine.step(), None
+                own = await self._perform(step, go_on=go_on and mine is None)
+                mine = mine or own
+                if not self._inbox and self._cancel_reason is None:
+                    return mine
         except StaleEpoch:
             log.warning("run belongs to another owner now", run=self.uid)
+            self._stale = True
+            return None
+        finally:
+            self._turning = False
+            if self._over():
+                self._lot.unpark_all()
+            else:
+                self._set_alarm()
 
-    async def _loop(self) -> None:
-        machine, now = self._machine, self._tools.clock.now
-        machine.begin(now())
-        while True:
-            await self._perform(machine.step())
-            if machine.run.state.terminal or (self._draining and not self._scopes):
-                return
-            await self._wait()
-            while self._inbox:
-                task, outcome, began, ended = self._inbox.popleft()
-                # What a drain stops goes back to pending: the machine is not to count it.
-                if not (self._draining and isinstance(outcome, Cancelled)):
-                    machine.ended(task, outcome, began, ended)
-            if self._cancel_reason is not None:
-                machine.cancel(self._cancel_reason, now())
-                self._cancel_reason = None
-            self._check_times(now())
+    def _take_news(self, now: datetime) -> None:
+        while self._inbox:
+            task, outcome, began, ended = self._inbox.popleft()
+            # What a drain stops goes back to pending: the machine is not to count it.
+            if not (self._draining and isinstance(outcome, Cancelled)):
+                self._machine.ended(task, outcome, began, ended)
+        if self._cancel_reason is not None:
+            self._machine.cancel(self._cancel_reason, now)
+            self._cancel_reason = None
+        self._check_times(now)
 
     def _check_times(self, now: datetime) -> None:
         due = self._machine.next_due()
@@ -181,11 +211,15 @@ class RunDriver:
         return run.timeout_s - (now - run.started_at).total_seconds()
 
     async def _wait(self) -> None:
-        """Return when something happened, or an instant has come."""
+        """Return when somebody asked for a turn, or an instant has come."""
         if self._inbox or self._cancel_reason is not None:
             return
         with trio.CancelScope(deadline=trio.current_time() + self._wait_s()) as self._waiting:
             await self._lot.park()
+
+    def _set_alarm(self) -> None:
+        """Let the waiting loop look again in time: a turn of a task may have set a new instant."""
+        self._waiting.deadline = trio.current_time() + self._wait_s()
 
     def _wait_s(self) -> float:
         now = self._tools.clock.now()
@@ -197,9 +231,12 @@ class RunDriver:
         if left is not None and self._machine.run.state is RunState.RUNNING:
             waits.append(left)
         # The wall clock may jump: look again at least that often.
-        return max(0.0, min(_POLL_S, *waits)) if waits else math.inf
+        waits = [min(_POLL_S, wait) for wait in waits]
+        if self._fold_at is not None:
+            waits.append(self._fold_at - trio.current_time())
+        return max(0.0, min(waits)) if waits else math.inf
 
-    async def _perform(self, step: Step) -> None:
+    async def _perform(self, step: Step, *, go_on: bool) -> tuple[Task, Ticket] | None:
         for task in step.stop:
             if task in self._scopes:
                 self._scopes[task].cancel()
@@ -212,7 +249,7 @@ class RunDriver:
             await self._commit(step)
             self._announce()
         failpoint("drive.before_start")
-        self._start_all(step.start)
+        return self._start_all(step.start, go_on=go_on)
 
     async def _commit(self, step: Step) -> None:
         """Write the step; a full or busy store is waited for, since nothing else can go on anyway."""
@@ -247,21 +284,34 @@ class RunDriver:
                 spilled = await self._tools.values.spill(self.uid, f"{record.name}.parts", value)
                 if self._machine.run.result is value:
                     self._machine.run.result = spilled
-                record.result = spilled
+                record.result = self._machine.stages[record.name].result = spilled
 
     # -- tasks -----------------------------------------------------------------------------------
 
-    def _start_all(self, tasks: list[Task]) -> None:
+    def _start_all(self, tasks: list[Task], *, go_on: bool = False) -> tuple[Task, Ticket] | None:
+        """Start the tasks, the urgent ones first; return one for the caller when it goes on."""
         if self._draining:
-            return
+            return None
+        mine = None
         for task in sorted(tasks, key=self._urgency) if len(tasks) > 1 else tasks:
             self._scopes[task] = trio.CancelScope()
             needs = self._specs[task.stage].resources
             ticket = self._dispatcher.ask(-self._urgency(task), needs)
-            self._nursery.start_soon(self._run_task, task, ticket)
+            if go_on and mine is None:
+                mine = (task, ticket)
+            else:
+                self._nursery.start_soon(self._run_tasks, task, ticket)
+        return mine
 
     def _urgency(self, task: Task) -> int:
         return -(self._specs[task.stage].priority + self._loaded.run.priority)
+
+    async def _run_tasks(self, task: Task, ticket: Ticket) -> None:
+        """Run a task, and then one of those that its end makes ready, and so on."""
+        mine: tuple[Task, Ticket] | None = (task, ticket)
+        while mine is not None:
+            await self._run_task(*mine)
+            mine = await self._turn(go_on=True)
 
     async def _run_task(self, task: Task, ticket: Ticket) -> None:
         clock = self._tools.clock
@@ -283,7 +333,6 @@ class RunDriver:
         del self._scopes[task]
         failpoint("drive.after_task")
         self._inbox.append((task, outcome, began, clock.now()))
-        self._lot.unpark_all()
 
     async def _execute(self, task: Task, spec: StageSpec, gpu_devices: str) -> Outcome:
         try:
@@ -341,7 +390,9 @@ class RunDriver:
 
     def _fold(self) -> None:
         """Have what is not worth a write of its own written soon, if nothing else writes before."""
-        self._waiting.deadline = min(self._waiting.deadline, trio.current_time() + _FOLD_S)
+        if self._fold_at is None:
+            self._fold_at = trio.current_time() + _FOLD_S
+            self._set_alarm()
 
     async def _make_machine(self) -> RunMachine:
         loaded = self._loaded

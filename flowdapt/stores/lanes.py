@@ -27,6 +27,8 @@ Row = Sequence[Any]
 
 GROUP_MAX = 256
 ATTEMPTS = 6
+# Writes on the loop after which the thread is asked to look after the database.
+TEND_EVERY = 200
 
 
 class Tx(ABC):
@@ -104,6 +106,13 @@ class Link(ABC):
     def judge(self, error: Exception, attempt: int) -> Verdict:
         """Roll back, repair what can be repaired, and say what to do. Never raises."""
 
+    def begin_quickly(self) -> Tx | None:
+        """Begin a transaction that is not durable, or return None when that could take long.
+
+        The loop itself commits it: so it never waits for a lock and never for the disk.
+        """
+        return None
+
     @abstractmethod
     def tend(self, *, idle: bool) -> None:
         """Do what can wait until nobody does, and what cannot wait any longer. Never raises."""
@@ -168,15 +177,19 @@ class _Lane:
 
 
 class WriterLane(_Lane):
-    """The one thread that writes."""
+    """The one connection that writes: a thread's, lent to the loop for what needs no disk."""
 
     def __init__(self) -> None:
         super().__init__()
         self._thread: threading.Thread | None = None
+        self._link: Link | None = None
+        self._in_use = threading.Lock()
+        self._since_tended = 0
 
     def start(self, link: Link) -> None:
         """Begin to serve; call it in the loop whose tasks will wait."""
         self._token = trio.lowlevel.current_trio_token()
+        self._link = link
         self._thread = threading.Thread(
             target=self._serve, args=(link,), name="flowdapt-writer", daemon=True
         )
@@ -188,7 +201,31 @@ class WriterLane(_Lane):
         The work may be done several times before it succeeds, so it must have no effect of its own
         but through `tx`. An error of the domain is raised to this caller alone.
         """
+        if not durable and self._queue.empty():
+            quick = self._write_here(work)
+            if quick is not None:
+                return quick.unwrap()
         return await self._ask(_Request(work, durable=durable), may_abandon=False)
+
+    def _write_here(self, work: Callable[[Tx], T]) -> outcome.Value[T] | outcome.Error | None:
+        """Write on the loop's own thread when the connection is free: two hand-overs are saved.
+
+        None: it cannot be done here and now, nothing was changed, and the thread is to do it.
+        """
+        link = self._link
+        if link is None or self._token is None or not self._in_use.acquire(blocking=False):
+            return None
+        try:
+            tx = link.begin_quickly()
+            return None if tx is None else _alone(link, tx, work)
+        finally:
+            self._in_use.release()
+            self._since_tended += 1
+            if self._since_tended >= TEND_EVERY:
+                self._since_tended = 0
+                reminder = _Request(_nothing, durable=False)
+                reminder.abandoned = True
+                self._queue.put(reminder)
 
     async def stop(self) -> None:
         """Finish what was accepted, then let go of the connection."""
@@ -205,9 +242,11 @@ class WriterLane(_Lane):
         while not stopping:
             batch, stopping = self._gather()
             if batch:
-                _perform(link, batch)
+                with self._in_use:
+                    _perform(link, batch)
                 _deliver(token, batch)
-            link.tend(idle=self._queue.empty())
+            with self._in_use:
+                link.tend(idle=self._queue.empty())
         link.close()
 
     def _gather(self) -> tuple[list[_Request[Any]], bool]:
@@ -275,6 +314,24 @@ def _together(link: Link, batch: Sequence[_Request[Any]]) -> None:
     link.commit()
     for call in tx.after:
         call()
+
+
+def _nothing(_: Tx) -> None:
+    return None
+
+
+def _alone(link: Link, tx: Tx, work: Callable[[Tx], T]) -> outcome.Value[T] | outcome.Error | None:
+    """Do one piece of work in a transaction that has begun."""
+    try:
+        answer = work(tx)
+        link.commit()
+    except Exception as failure:
+        error = link.judge(failure, ATTEMPTS).error
+        # What only the thread can mend is left to the thread.
+        return outcome.Error(error) if isinstance(failure, FlowdaptError) else None
+    for call in tx.after:
+        call()
+    return outcome.Value(answer)
 
 
 class ReaderLane(_Lane):

@@ -116,6 +116,7 @@ class SqliteLink(Link):
         self._reserve = reserve
         self._connection = connect(path)
         self._full: bool | None = None
+        self._automatic = True
         self._writes = 0
         self._looked_for_room = 0.0
         self._log = path.with_name(path.name + "-wal")
@@ -125,6 +126,7 @@ class SqliteLink(Link):
     def _prepare(self) -> None:
         execute = self._connection.execute
         self._full = None
+        self._automatic = True
         if self._reserve is None:
             execute("PRAGMA query_only=ON")
             return
@@ -137,7 +139,34 @@ class SqliteLink(Link):
             # Outside a transaction, or it would have no effect.
             execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
             self._full = durable
+        if not self._automatic:
+            execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
+            self._automatic = True
         execute("BEGIN IMMEDIATE")
+        self._writes += 1
+        return _SqliteTx(self._connection, self._now)
+
+    def begin_quickly(self) -> Tx | None:
+        try:
+            return self._begin_at_once()
+        except sqlite3.Error:
+            # Somebody else holds the lock, or the connection is in trouble: the thread can wait.
+            return None
+
+    def _begin_at_once(self) -> Tx:
+        execute = self._connection.execute
+        if self._full is not False:
+            execute("PRAGMA synchronous=NORMAL")
+            self._full = False
+        if self._automatic:
+            # A commit of the loop's must not find itself flushing the log.
+            execute("PRAGMA wal_autocheckpoint=0")
+            self._automatic = False
+        execute("PRAGMA busy_timeout=0")
+        try:
+            execute("BEGIN IMMEDIATE")
+        finally:
+            execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
         self._writes += 1
         return _SqliteTx(self._connection, self._now)
 
