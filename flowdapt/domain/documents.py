@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -119,7 +119,11 @@ def _values(text: str, form: Form | None) -> Iterator[tuple[Any, Callable[[], Pl
         if count >= MAX_DOCUMENTS:
             raise TextProblem("document.too_many", _TOO_MANY, place.mark, "apply them in parts")
         if value is not None:
-            yield value, lambda place=place: place  # type: ignore[misc]
+            yield value, partial(_same, place)
+
+
+def _same(place: Place) -> Place:
+    return place
 
 
 def _split(value: Any, source: str | None, find: Callable[[], Place] | None) -> Iterator[Document]:

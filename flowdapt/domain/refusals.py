@@ -145,12 +145,14 @@ def _owner(document: Document, loc: Loc) -> str:
     """Name the thing that a field belongs to, as a person would."""
     if not loc:
         return "the document"
-    if len(loc) >= 3 and loc[1] == "stages" and isinstance(loc[2], int):  # noqa: PLR2004
-        stage = document.value["spec"]["stages"][loc[2]]
-        name = stage.get("name") if isinstance(stage, dict) else None
-        words = f'stage "{name}"' if isinstance(name, str) else f"stage {loc[2] + 1}"
-        return words if len(loc) == 3 else f"`{_dotted(loc[3:])}` of {words}"  # noqa: PLR2004
-    return f"`{_dotted(loc)}`"
+    match loc:
+        case (_, "stages", int(index), *below):
+            stage = document.value["spec"]["stages"][index]
+            name = stage.get("name") if isinstance(stage, dict) else None
+            words = f'stage "{name}"' if isinstance(name, str) else f"stage {index + 1}"
+            return f"`{_dotted(tuple(below))}` of {words}" if below else words
+        case _:
+            return f"`{_dotted(loc)}`"
 
 
 def _dotted(loc: Loc) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from flowdapt.domain.documents import Document
@@ -103,9 +104,8 @@ def _kind(value: Mapping[str, Any]) -> Kind | None:
 
 def _envelope_problems(document: Document) -> Iterator[Problem]:
     value = document.value
-    for key in value:
-        if key not in _ENVELOPE:
-            yield unknown_field(document, (key,), _ENVELOPE)
+    for key in islice((key for key in value if key not in _ENVELOPE), MAX_PROBLEMS):
+        yield unknown_field(document, (key,), _ENVELOPE)
     for key in _ENVELOPE:
         if key not in value:
             yield document.problem(

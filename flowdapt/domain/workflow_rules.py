@@ -146,6 +146,7 @@ class _Problems:
                 )
 
     def _dependencies(self, stage: _Stage) -> None:
+        seen: set[str] = set()
         for position, need in enumerate(stage.needs):
             loc = stage.need_loc(position)
             if need == stage.name:
@@ -157,13 +158,14 @@ class _Problems:
                 )
             elif need not in self._names:
                 self._unknown_need(stage, need, loc)
-            elif need in stage.needs[:position]:
+            elif need in seen:
                 self._add(
                     "workflow.repeated_dependency",
                     f'stage "{stage.name}" depends on "{need}" twice',
                     loc,
                     fix="remove one of the two",
                 )
+            seen.add(need)
 
     def _unknown_need(self, stage: _Stage, need: str, loc: Loc) -> None:
         near = self._near(need, self._names)

@@ -88,6 +88,7 @@ def _bounded_scanner() -> type:
     class BoundedScanner(Scanner):
         """Refuses before it looks ahead: over deep collections and long tags that is quadratic."""
 
+        # The library calls it by these names.
         def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:  # noqa: N803
             if len(self.flow_context) >= MAX_DEPTH:
                 raise _too_deep(_mark(self.reader.get_mark()))

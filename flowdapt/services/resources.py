@@ -147,7 +147,7 @@ class Resources:
         self, checked: Sequence[Checked], dry_run: bool, if_revision: int | None
     ) -> list[Applied]:
         resources = [one.resource for one in checked if one.resource is not None]
-        current = [await self._find(resource) for resource in resources]
+        current = [await self._store.find_resource(r.kind, r.metadata.name) for r in resources]
         writes = []
         for resource, old in zip(resources, current, strict=True):
             refuse_stale(resource, old)
@@ -172,9 +172,6 @@ class Resources:
         if any(answer.action != "unchanged" for answer in answers):
             self._broker.publish(Message(EVENT_ADDED, RESOURCE_APPLIED))
         return answers
-
-    async def _find(self, resource: Resource) -> Resource | None:
-        return await self._store.find_resource(resource.kind, resource.metadata.name)
 
     async def _doubts(self, resources: Sequence[Resource]) -> dict[int, list[str]]:
         """Return, by position, what is stored and may yet be a mistake."""
