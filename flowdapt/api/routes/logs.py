@@ -98,6 +98,8 @@ async def read_logs(  # noqa: PLR0917 -- each is a query parameter
         if last_event_id is not None:
             query = replace(query, after=int(last_event_id), tail=False)
         return _follow(backend, uid, query)
+    # What a stage said before this request was sent is to be seen by it.
+    await backend.logs.flush(uid)
     page = await backend.logs.read(uid, query)
     items = [_line(stored) for stored in page.lines]
     return answer(LinePage(items=items, next_after=page.next_after, truncated=page.truncated))
