@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 from typing import Any
 
 from pydantic import ValidationError
 
 from flowdapt.domain.errors import StaleRevision
 from flowdapt.domain.explain import SPECS
-from flowdapt.domain.resource import Metadata, Resource
+from flowdapt.domain.resource import Metadata, Resource, canonical
 from flowdapt.domain.yaml_writing import to_yaml
 
 __all__ = ["document_of", "in_reading_order", "refuse_stale", "unified_diff"]
@@ -51,7 +52,12 @@ def unified_diff(old: Resource | None, new: Resource) -> str:
 
 
 def _lines(resource: Resource) -> list[str]:
-    return to_yaml(document_of(resource, server_fields=False)).splitlines(keepends=True)
+    """Free mappings are compared by key: a store does not keep the order in which they were written."""
+    content = {"annotations": resource.metadata.annotations, "spec": resource.spec}
+    by_key = json.loads(canonical(content))
+    metadata = resource.metadata.model_copy(update={"annotations": by_key["annotations"]})
+    same = resource.model_copy(update={"metadata": metadata, "spec": by_key["spec"]})
+    return to_yaml(document_of(same, server_fields=False)).splitlines(keepends=True)
 
 
 def refuse_stale(new: Resource, current: Resource | None) -> None:
@@ -62,7 +68,7 @@ def refuse_stale(new: Resource, current: Resource | None) -> None:
         return
     name = f"{new.kind} {new.metadata.name!r}"
     there = "does not exist" if current is None else f"is at revision {current.metadata.revision}"
-    said = ", ".join(f"{key} {sent[key]}" for key in stale)
+    said = f"revision {sent['revision']}" if "revision" in stale else f"another {stale[0]}"
     raise StaleRevision(
         f"{name} {there}; the document was made from {said}",
         fix=f"get it again, or remove {', '.join(f'metadata.{key}' for key in sent)} to overwrite",

@@ -87,3 +87,17 @@ def test_a_difference_is_a_unified_diff_of_yaml() -> None:
     assert "+      target: a.c" in diff.splitlines()
     assert unified_diff(resource(revision=3), resource()) == ""
     assert "+kind: workflow" in unified_diff(None, resource()).splitlines()
+
+
+def test_the_order_of_keys_in_free_mappings_is_no_difference() -> None:
+    schemas: list[Any] = [
+        {"type": "object", "required": ["a"]},
+        {"required": ["a"], "type": "object"},
+    ]
+    one, other = (
+        resource(annotations=annotations).model_copy(
+            update={"spec": {"stages": [{"name": "s", "target": "a.b"}], "input_schema": schema}}
+        )
+        for schema, annotations in zip(schemas, [{"a": 1, "b": 2}, {"b": 2, "a": 1}], strict=True)
+    )
+    assert unified_diff(one, other) == ""
