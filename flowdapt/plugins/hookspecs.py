@@ -30,7 +30,7 @@ def flowdapt_executors() -> Mapping[str, str]:
     The kind is what `flowdapt executor add NAME KIND` and `flowdapt use` take. A kind that is taken
     already is refused and the plugin shown as broken. `flowdapt.testing.ExecutorContract` tests one.
     """
-    raise NotImplementedError
+    return {}
 
 
 @hookspec
@@ -39,7 +39,7 @@ def flowdapt_brokers() -> Mapping[str, str]:
 
     The kind is the scheme of the setting `broker.url`.
     """
-    raise NotImplementedError
+    return {}
 
 
 @hookspec
@@ -49,7 +49,7 @@ def flowdapt_formats() -> Mapping[str, str]:
     The name is what `artifacts.put(…, format=NAME)` takes, and the class's own `name`. Formats of
     plugins are asked before the built-in ones whether they accept a value.
     """
-    raise NotImplementedError
+    return {}
 
 
 @hookspec
@@ -59,4 +59,4 @@ def flowdapt_worker_extensions() -> Sequence[str]:
     For instance `flowdapt.runtime.memory.use_memory`, called with another cluster memory. One that
     raises is told on the worker's stderr and left out.
     """
-    raise NotImplementedError
+    return ()

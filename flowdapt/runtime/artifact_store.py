@@ -11,8 +11,8 @@ import io
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
@@ -25,9 +25,12 @@ from flowdapt.domain.errors import (
     TooLarge,
 )
 from flowdapt.domain.segment import check_name
-from flowdapt.runtime.folders import FileInfo, open_folder
+from flowdapt.runtime.artifact_records import About, ArtifactInfo, Preview, Sidecar
+from flowdapt.runtime.folders import FileInfo, Folder
+from flowdapt.runtime.local_folder import LocalFolder
+from flowdapt.runtime.remote_folder import RemoteFolder
 
-__all__ = ["About", "ArtifactInfo", "ArtifactStore", "Preview", "Sidecar"]
+__all__ = ["ArtifactStore"]
 
 METADATA_MAX_BYTES = 1024 * 1024
 PREVIEW_BYTES = 16 * 1024
@@ -49,57 +52,12 @@ _TEXTS = (
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactInfo:
-    """An artifact in a list. `modified_at` is the newest of its files."""
-
-    namespace: str
-    name: str
-    files: int
-    size_bytes: int
-    modified_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What can be shown of a file without decoding it.
-
-    `about` was written by whoever stored the value (type, shape, columns, head); `text` is the
-    head of a text file. Both are content from outside: hostile until sanitised.
-    """
-
-    file: str
-    size_bytes: int
-    format: str | None
-    about: dict[str, Any]
-    text: str | None
-    truncated: bool
-
-
-class About(msgspec.Struct, omit_defaults=True):
-    """What `put` knows of a file it wrote. `sha256` only where reading must be certain."""
-
-    format: str
-    sha256: str = ""
-    preview: dict[str, Any] = {}
-
-
-class Sidecar(msgspec.Struct, omit_defaults=True):
-    """What is kept beside an artifact's files. `value` names the file that `get` reads."""
-
-    metadata: dict[str, Any] = {}
-    value: str | None = None
-    created_at: float = 0.0
-    run: str = ""
-    stage: str = ""
-
-
 class ArtifactStore:
     """The artifacts below one path or URL, as `<namespace>/<name>/<file>`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._folder = open_folder(url)
+        self._folder = _open_folder(url)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -324,3 +282,13 @@ def _room_for(name: str) -> Iterator[None]:
         if error.errno == errno.EROFS:
             raise StoreUnwritable(f"artifact {name!r} lies on a read-only file system") from error
         raise
+
+
+def _open_folder(url: str) -> Folder:
+    """Return the folder at a path or URL; only plain URLs of one protocol are taken."""
+    if "::" in url:
+        raise InvalidInput(f"{url!r} chains protocols; name one place, such as s3://bucket/path")
+    protocol, separator, rest = url.partition("://")
+    if not separator or protocol in {"file", "local"}:
+        return LocalFolder(Path(rest if separator else url))
+    return RemoteFolder(url)

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from flowdapt.domain.errors import DamagedValue, InvalidInput, MissingArtifact
-from flowdapt.runtime.artifact_store import About, ArtifactInfo, ArtifactStore, Sidecar
+from flowdapt.runtime.artifact_records import About, Sidecar
+from flowdapt.runtime.artifact_store import ArtifactStore
 from flowdapt.runtime.context import find_run_context, get_run_context
 from flowdapt.runtime.formats import format_for, format_of_file, get_format
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Artifact",
-    "ArtifactInfo",
     "ArtifactStore",
     "delete",
     "exists",

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flowdapt.domain.errors import OutsideStage
-from flowdapt.domain.task import LogLine, MetricPoint, Progress
+from flowdapt.domain.task import MetricPoint, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,14 +26,7 @@ if TYPE_CHECKING:
 
     Emit = Callable[[TaskEvent], None]
 
-__all__ = [
-    "ContextLogHandler",
-    "RunContext",
-    "RunIdentity",
-    "activate",
-    "find_run_context",
-    "get_run_context",
-]
+__all__ = ["RunContext", "RunIdentity", "activate", "find_run_context", "get_run_context"]
 
 # A bar is redrawn a few times a second: more reports than that are only traffic.
 PROGRESS_EVERY_S = 0.1
@@ -114,16 +107,12 @@ class RunContext:
     @property
     def config(self) -> dict[str, Any]:
         """The merged configs that matched the workflow when the run was submitted."""
-        value: dict[str, Any] = self._once("config", lambda: json.loads(self._call.run.config))
-        return value
+        return self._json("config", self._call.run.config)
 
     @property
     def definition(self) -> dict[str, Any]:
         """The workflow's `spec` as it was when the run was submitted."""
-        value: dict[str, Any] = self._once(
-            "definition", lambda: json.loads(self._call.run.definition)
-        )
-        return value
+        return self._json("definition", self._call.run.definition)
 
     @property
     def run(self) -> RunIdentity:
@@ -164,10 +153,9 @@ class RunContext:
         now = time.monotonic()
         if now - self._progress_at < PROGRESS_EVERY_S:
             self._progress_held = report
-            return
-        self._progress_at = now
-        self._progress_held = None
-        self._emit(report)
+        else:
+            self._progress_at, self._progress_held = now, None
+            self._emit(report)
 
     def metric(self, name: str, value: float, step: int | None = None) -> None:
         """Record one point of the series `name`, kept with the run.
@@ -211,6 +199,10 @@ class RunContext:
         if self._progress_held is not None:
             self._emit(self._progress_held)
         self._emit = _nowhere
+
+    def _json(self, name: str, text: bytes) -> dict[str, Any]:
+        value: dict[str, Any] = self._once(name, lambda: json.loads(text))
+        return value
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         try:
@@ -279,44 +271,21 @@ def get_run_context() -> RunContext:
         )
     raise OutsideStage(
         "no stage runs here, so there is no run context",
-        fix="in a test, call the stage with flowdapt.testing.stages.run_stage(function, …) "
+        fix="in a test, call the stage with flowdapt.testing.run_stage(function, …), "
         "or run the workflow with flowdapt.execute_workflow(…)",
     )
 
 
-class ContextLogHandler(logging.Handler):
-    """Turn log records into lines of the stage they come from; records from elsewhere are left alone.
-
-    A worker puts one on the root logger when it starts.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        context = find_run_context()
-        if context is None:
-            return
-        try:
-            text = self.format(record)
-            for line in text.splitlines() or [""]:
-                context.emit(_log_line(record, line, context.index))
-        except Exception:  # a record with a broken __str__ must not end the stage
-            self.handleError(record)
-
-
-def _log_line(record: logging.LogRecord, text: str, index: int | None) -> LogLine:
-    level = record.levelname.lower()
-    return LogLine(record.created, "log", level, text, index, record.name)
-
-
 def _identity(run: RunInfo) -> RunIdentity:
     return RunIdentity(
-        uid=run.uid,
-        name=run.name,
-        workflow=run.workflow,
-        revision=run.revision,
-        namespace=run.namespace,
-        executor=run.executor,
-        source=run.source,
-        labels=MappingProxyType(run.labels),
+        run.uid,
+        run.name,
+        run.workflow,
+        run.revision,
+        run.namespace,
+        run.executor,
+        run.source,
+        MappingProxyType(run.labels),
     )
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import pickle
 from abc import ABC, abstractmethod
+from types import SimpleNamespace
 from typing import IO, Any, ClassVar
 
 from flowdapt.domain.errors import InvalidInput
@@ -107,7 +108,7 @@ class ArrayFormat(Format):
         numpy = _numpy()
         try:
             # Given a real file, numpy writes past Python and loses the reason when the disk is full.
-            numpy.save(_Sink(file), value, allow_pickle=False)
+            numpy.save(SimpleNamespace(write=file.write), value, allow_pickle=False)
         except ValueError as error:
             raise InvalidInput(f"this value has no npy form: {error}", fix=_FORMAT_FIX) from error
 
@@ -131,11 +132,6 @@ class ArrayFormat(Format):
             "dtype": str(array.dtype),
             "head": [_shown(cell) for cell in head],
         }
-
-
-class _Sink:
-    def __init__(self, file: IO[bytes]) -> None:
-        self.write = file.write
 
 
 class JsonFormat(Format):
@@ -164,10 +160,8 @@ class JsonFormat(Format):
             raise InvalidInput(f"not a JSON text: {error}") from error
 
     def describe(self, value: Any) -> dict[str, Any]:
-        about: dict[str, Any] = {"type": _type_name(value)}
-        if isinstance(value, dict | list | tuple):
-            about["length"] = len(value)
-        return about
+        sized = isinstance(value, dict | list | tuple)
+        return super().describe(value) | ({"length": len(value)} if sized else {})
 
 
 class BytesFormat(Format):

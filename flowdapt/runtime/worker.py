@@ -32,7 +32,7 @@ from flowdapt.domain.task import (
     WorkerEnvironment,
 )
 from flowdapt.runtime.capture import LINE_MAX_BYTES, Capture, OutputStream
-from flowdapt.runtime.context import ContextLogHandler, RunContext
+from flowdapt.runtime.context import RunContext
 from flowdapt.runtime.descendants import end_tree, has_children, reap_children
 from flowdapt.runtime.failures import clean, describe
 from flowdapt.runtime.frames import (
@@ -49,6 +49,7 @@ from flowdapt.runtime.invoke import Invoker, StopBody
 from flowdapt.runtime.masking import Masker
 from flowdapt.runtime.modules import Targets
 from flowdapt.runtime.restore import Baseline
+from flowdapt.runtime.stage_logs import ContextLogHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -329,8 +330,6 @@ class Worker:
 
     def _follow_the_daemon(self) -> NoReturn:
         end_tree(os.getpid(), with_root=False)
-        with suppress(ProcessLookupError):
-            os.killpg(os.getpgrp(), signal.SIGKILL)
         os._exit(_GONE)
 
 

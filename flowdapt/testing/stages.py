@@ -27,7 +27,8 @@ from flowdapt.domain.task import (
     WorkerEnvironment,
 )
 from flowdapt.runtime.binding import bind_dependencies, bind_input, parameters_of
-from flowdapt.runtime.context import ContextLogHandler, activate
+from flowdapt.runtime.context import activate
+from flowdapt.runtime.stage_logs import ContextLogHandler
 
 if TYPE_CHECKING:
     from flowdapt.domain.task import TaskEvent

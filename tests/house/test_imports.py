@@ -18,6 +18,7 @@ UNPICKLERS = ("flowdapt.runtime",)
 # Where code outside the package is imported by name, and why.
 IMPORTERS = {
     "flowdapt": "lazy attributes (PEP 562)",
+    "flowdapt.testing": "lazy attributes (PEP 562)",
     "flowdapt.runtime": "targets and user modules, in the worker",
     "flowdapt.plugins.manager": "built-in plugins and what plugins declare by string",
     "flowdapt.cli.main": "command groups, when they are used",

@@ -21,7 +21,8 @@ from flowdapt.domain.task import (
     ValueRef,
     WorkerEnvironment,
 )
-from flowdapt.runtime.context import ContextLogHandler, activate, get_run_context
+from flowdapt.runtime.context import activate, get_run_context
+from flowdapt.runtime.stage_logs import ContextLogHandler
 
 ENVIRONMENT = WorkerEnvironment(
     values_root="/nowhere", artifacts_url="memory://", memory_root="/nowhere"

@@ -18,9 +18,9 @@ import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.ports.executor import Capabilities, Capacity, Executor, WorkerInfo
-from flowdapt.runtime.context import ContextLogHandler
 from flowdapt.runtime.invoke import Invoker
 from flowdapt.runtime.modules import Targets
+from flowdapt.runtime.stage_logs import ContextLogHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
