@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from flowdapt.domain.errors import DamagedValue, UnreadableValue
+from flowdapt.domain.errors import DamagedValue, UnreadableValue, UnstorableResult
 from flowdapt.domain.task import Part, ValueRef
 from flowdapt.runtime.json_values import find_json
 from flowdapt.runtime.pickling import dump, dump_whole, preview
@@ -108,7 +108,12 @@ def _encode_pickle(
 
 def _probe(head: bytes, buffers: Sequence[memoryview]) -> None:
     if len(head) <= _PROBE_MAX_BYTES:
-        _load(head, buffers, "the result can be pickled and not read back")
+        try:
+            _load(head, buffers)
+        except UnreadableValue as error:
+            raise UnstorableResult(
+                f"the result can be pickled and not read back: {error.message}"
+            ) from error.__cause__
 
 
 def _write_pickle(
@@ -279,12 +284,8 @@ def _unpickle(ref: ValueRef, mapped: memoryview) -> Any:
     return _load(mapped[start:stop], buffers)
 
 
-def _load(
-    head: bytes | memoryview,
-    buffers: Sequence[memoryview],
-    words: str = "the value cannot be read back",
-) -> Any:
+def _load(head: bytes | memoryview, buffers: Sequence[memoryview]) -> Any:
     try:
         return pickle.loads(head, buffers=buffers)  # noqa: S301  (a worker; the hash was checked)
     except Exception as error:
-        raise UnreadableValue(f"{words}: {type(error).__name__}: {error}") from error
+        raise UnreadableValue(f"{type(error).__name__}: {error}") from error

@@ -41,4 +41,4 @@ class GpuShares:
         if share >= 1:
             return sorted(by_room[: min(round(share), len(by_room))])
         with_room = [name for name in by_room if self._free[name] >= share - 1e-9]
-        return [with_room[-1] if with_room else by_room[0]]
+        return [min(with_room, key=self._free.__getitem__) if with_room else by_room[0]]

@@ -71,6 +71,7 @@ class WorkerProcess:
         self.retiring = False
         self.used = False
         self.gone = trio.Event()
+        self._attended = False
         self._doom = ""
         self._number = 0
         self._assembler = Assembler()
@@ -114,18 +115,22 @@ class WorkerProcess:
 
     async def attend(self) -> None:
         """Read its output and wait for its end; leave nothing of it behind."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._out.run)
-            nursery.start_soon(self._err.run)
-            await self._wait_exit()
-            self.gone.set()
-            # Somebody may hold a copy of its socket: whoever waits for a word must not.
-            with suppress(OSError):
-                self._channel.shutdown(socket.SHUT_RDWR)
-            if self.used:
-                await self._sweep()
-            nursery.cancel_scope.cancel()
-        self.close()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._out.run)
+                nursery.start_soon(self._err.run)
+                await self._wait_exit()
+                self.gone.set()
+                # Somebody may hold a copy of its socket: whoever waits for a word must not.
+                with suppress(OSError):
+                    self._channel.shutdown(socket.SHUT_RDWR)
+                if self.used:
+                    await self._sweep()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._attended = True
+            if self.gone.is_set():
+                self.close()
 
     async def _wait_exit(self) -> None:
         descriptor = os.pidfd_open(self._process.pid)
@@ -140,8 +145,8 @@ class WorkerProcess:
         await trio.to_thread.run_sync(lambda: sweep(mark=mark, sessions=(session,)))
 
     def close(self) -> None:
-        """Let go of sockets and pipes, unless a task still listens."""
-        if self.call is None:
+        """Let go of sockets and pipes, unless somebody still listens."""
+        if self.call is None and self._attended:
             trio.lowlevel.notify_closing(self._channel)
             for end in (self._channel, self._control, self._out, self._err):
                 end.close()
