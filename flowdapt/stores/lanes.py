@@ -185,6 +185,8 @@ class WriterLane(_Lane):
         self._link: Link | None = None
         self._in_use = threading.Lock()
         self._since_tended = 0
+        # Writes handed to the thread that are not answered: none may be overtaken.
+        self._waiting = 0
 
     def start(self, link: Link) -> None:
         """Begin to serve; call it in the loop whose tasks will wait."""
@@ -201,11 +203,16 @@ class WriterLane(_Lane):
         The work may be done several times before it succeeds, so it must have no effect of its own
         but through `tx`. An error of the domain is raised to this caller alone.
         """
-        if not durable and self._queue.empty():
+        if not durable and self._waiting == 0:
+            await trio.lowlevel.checkpoint_if_cancelled()
             quick = self._write_here(work)
             if quick is not None:
                 return quick.unwrap()
-        return await self._ask(_Request(work, durable=durable), may_abandon=False)
+        self._waiting += 1
+        try:
+            return await self._ask(_Request(work, durable=durable), may_abandon=False)
+        finally:
+            self._waiting -= 1
 
     def _write_here(self, work: Callable[[Tx], T]) -> outcome.Value[T] | outcome.Error | None:
         """Write on the loop's own thread when the connection is free: two hand-overs are saved.

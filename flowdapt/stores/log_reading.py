@@ -83,7 +83,7 @@ def _compile(grep: str) -> Any:
         raise InvalidInput(
             f"{grep[:140]!r} is not a regular expression: {words}",
             fix="the syntax is RE2's: no look-around and no back references",
-            code="log.expression",
+            code="request.expression",
         ) from None
 
 

@@ -18,6 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from flowdapt.domain.errors import (
+    Conflict,
     CorruptStore,
     FlowdaptError,
     InvalidInput,
@@ -165,13 +166,13 @@ class PostgresLink(Link):
             return self._after_lost_commit(translated, self._transaction)
         if isinstance(error, psycopg.errors.UniqueViolation):
             # Somebody else stored it in the meantime: done again, the work finds what is there.
-            return Verdict(translated, retry=attempt < RETRIES and attempt > 0)
+            return Verdict(translated, retry=attempt == 0)
         if not isinstance(error, psycopg.Error):
             return Verdict(translated)
         if attempt < RETRIES and (lost or _passes(error)):
             _pause(attempt)
             return Verdict(translated, retry=True, shared=True)
-        return Verdict(translated, shared=isinstance(translated, Unavailable))
+        return Verdict(translated, shared=lost or isinstance(error, psycopg.OperationalError))
 
     def _roll_back(self) -> bool:
         """Roll back; return whether the connection is lost."""
@@ -244,12 +245,14 @@ def domain_error(error: Exception) -> Exception:
         return InvalidInput(f"a value cannot be stored: {error}")
     if not isinstance(error, psycopg.Error):
         return error
+    if isinstance(error, psycopg.IntegrityError):
+        return Conflict(f"the rows of the store refuse it: {error}")
     known = _BY_STATE.get(error.sqlstate or "")
     if known is not None:
         return known[0](f"{known[1]} ({error})")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return Unavailable(f"the database cannot be reached ({error})", fix="start PostgreSQL")
-    return error
+    return Unavailable(f"the database cannot be used now ({error})", fix="look at its log")
 
 
 class PostgresBase(Base):

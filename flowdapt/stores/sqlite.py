@@ -11,7 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flowdapt.domain.errors import FlowdaptError, InvalidInput, StorageFull, StoreBusy, Unavailable
+from flowdapt.domain.errors import (
+    Conflict,
+    FlowdaptError,
+    InvalidInput,
+    StorageFull,
+    StoreBusy,
+    Unavailable,
+)
 from flowdapt.stores.dialects import SQLITE, Sql
 from flowdapt.stores.lanes import Link, Row, Tx, Verdict
 
@@ -186,7 +193,7 @@ class SqliteLink(Link):
             return Verdict(translated, retry=attempt == 0 and self._free_reserve(), shared=True)
         if isinstance(translated, StoreBusy):
             return Verdict(translated, shared=True)
-        if isinstance(translated, Unavailable):
+        if isinstance(translated, Unavailable) and _primary_code(error) in _BY_CODE:
             return Verdict(translated, retry=attempt == 0 and self._reopen(), shared=True)
         return Verdict(translated)
 
@@ -283,16 +290,19 @@ _SENTENCES: dict[type[FlowdaptError], tuple[str, str]] = {
 }
 
 
+def _primary_code(error: Exception) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
 def domain_error(error: Exception) -> Exception:
     """Return what a driver's error means; errors of other kinds as they are."""
     if isinstance(error, UnicodeEncodeError | OverflowError):
         return InvalidInput(f"a value cannot be stored: {error}")
     if not isinstance(error, sqlite3.Error):
         return error
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    kind = _BY_CODE.get(code)
-    if kind is None:
-        return error
+    if isinstance(error, sqlite3.IntegrityError):
+        return Conflict(f"the rows of the store refuse it: {error}")
+    kind = _BY_CODE.get(_primary_code(error), Unavailable)
     sentence, fix = _SENTENCES[kind]
     details: dict[str, Any] = {"sqlite": getattr(error, "sqlite_errorname", "")}
     return kind(f"{sentence} ({error})", fix=fix, details=details)
