@@ -91,21 +91,24 @@ def format_size(size_bytes: int) -> str | int:
     return size_bytes
 
 
-def _written(example: str) -> WithJsonSchema:
-    return WithJsonSchema(
-        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}], "examples": [example]}
-    )
+def _written(number: str, most: float, pattern: str, example: str) -> WithJsonSchema:
+    """Describe what is surely accepted; other forms may be read as well."""
+    forms = [
+        {"type": number, "minimum": 0, "maximum": most},
+        {"type": "string", "pattern": pattern},
+    ]
+    return WithJsonSchema({"anyOf": forms, "examples": [example]})
 
 
 DurationS = Annotated[
     float,
     BeforeValidator(parse_duration_s),
     PlainSerializer(format_duration, when_used="json"),
-    _written("30s"),
+    _written("number", _LONGEST_S, "^[0-9]{1,3}(ms|s|m|h|d)$", "30s"),
 ]
 SizeBytes = Annotated[
     int,
     BeforeValidator(parse_size_bytes),
     PlainSerializer(format_size, when_used="json"),
-    _written("8GB"),
+    _written("integer", _LARGEST_BYTES, "^[0-9]{1,3}[kMGTP]i?B$", "8GB"),
 ]

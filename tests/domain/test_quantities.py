@@ -7,8 +7,11 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from flowdapt.domain.quantities import (
+    DurationS,
+    SizeBytes,
     format_duration,
     format_size,
     parse_duration_s,
@@ -110,3 +113,15 @@ def test_a_written_duration_is_read_as_the_same_number(seconds: float) -> None:
 @given(st.integers(0, 2**63 - 1) | st.integers(0, 1000).map(lambda n: n * 1024**3))
 def test_a_written_size_is_read_as_the_same_number(size: int) -> None:
     assert parse_size_bytes(format_size(size)) == size
+
+
+@pytest.mark.parametrize("quantity", [DurationS, SizeBytes])
+def test_what_the_schema_describes_is_accepted(quantity) -> None:
+    adapter = TypeAdapter(quantity)
+    number, text = adapter.json_schema()["anyOf"]
+
+    @given(st.integers(0, int(number["maximum"])) | st.from_regex(text["pattern"], fullmatch=True))
+    def accepted(value: object) -> None:
+        adapter.validate_python(value.strip() if isinstance(value, str) else value)
+
+    accepted()
