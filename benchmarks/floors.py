@@ -79,15 +79,12 @@ def array_round_s(folder: Path, megabytes: int = 100) -> float:
     """Return the time of np.save to the folder, mapping it back, and its sum."""
     import numpy as np
 
-    array = np.ones(megabytes * 1_000_000 // 8)
-    path = folder / "floor.npy"
-
     def round_trip() -> None:
-        np.save(path, array)
+        path = folder / f"floor-{now()}.npy"
+        np.save(path, np.ones(megabytes * 1_000_000 // 8))
         float(np.load(path, mmap_mode="r").sum())
-        path.unlink()
 
-    return repeat(round_trip, 5, warm=1).median_s
+    return repeat(round_trip, 9, warm=2).median_s
 
 
 def python_pass(times: int = 11) -> Sample:
