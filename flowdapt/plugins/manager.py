@@ -201,7 +201,7 @@ def _imported(what: str, kind: str, known: Mapping[str, str], base: type) -> Any
         raise InvalidInput(
             f"there is no {what} of kind {kind!r}",
             fix=f"use one of {', '.join(sorted(known))}, or install its plugin",
-            code=f"{what}.unknown_kind",
+            code="plugin.unknown_kind",
         )
     module, _, attribute = name.partition(":")
     try:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import stat
+import time
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ KEY_MAX = 256
 INLINE_MAX_BYTES = 16 * 1024
 _SEGMENT_MAX = 100
 _HASHED = "key-"
+_LOCK = ".lock-"
 _STRIPES = 64
 # One is usual; a test session that makes a new root per test must not collect them.
 _MADE_MAX = 64
@@ -122,12 +124,25 @@ class FileMemory(ClusterMemory):
         self._make_folder(path.parent)
         stripe = hashlib.sha256(path.name.encode()).digest()[0] % _STRIPES
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path.with_name(f".lock-{stripe}"), flags, 0o600)
+        descriptor = os.open(path.with_name(f"{_LOCK}{stripe}"), flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+    def sweep(self, older_than_s: float = 3600.0) -> int:
+        """Delete files that writers left which were killed on the way; return how many."""
+        before = time.time() - older_than_s
+        count = 0
+        for folder in self._root.iterdir():
+            old = [path for path in folder.glob(".*") if _is_old(path, before)]
+            live = _values_of(folder) if old else set()
+            for path in old:
+                if path.name not in live:
+                    path.unlink(missing_ok=True)
+                    count += 1
+        return count
 
     def _make_folder(self, folder: Path) -> None:
         try:
@@ -139,6 +154,22 @@ class FileMemory(ClusterMemory):
 
     def _path(self, namespace: str, key: str) -> Path:
         return self._root / check_name(namespace, "namespace") / segment_of(key)
+
+
+def _is_old(path: Path, before: float) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return not path.name.startswith(_LOCK) and path.lstat().st_mtime < before
+    return False
+
+
+def _values_of(folder: Path) -> set[str]:
+    """Return the names of the files that the folder's keys refer to."""
+    names: set[str] = set()
+    for path in folder.glob("[!.]*"):
+        with contextlib.suppress(DamagedValue, OSError):
+            ref = _find(path)
+            names |= {ref.location} if ref is not None and ref.kind == "file" else set()
+    return names
 
 
 def _find(path: Path) -> ValueRef | None:

@@ -36,8 +36,8 @@ MEANINGS = {
 }
 # What may stand before the dot. A new family is a decision: it is seen by scripts for ever.
 FAMILIES = {error.code.partition(".")[0] for error in error_classes()} | {
-    "config", "cursor", "document", "field", "http", "request", "secret", "settings", "stage",
-    "trigger", "workflow",
+    "config", "cursor", "document", "field", "http", "plugin", "request", "secret", "settings",
+    "stage", "trigger", "workflow",
 }  # fmt: skip
 
 

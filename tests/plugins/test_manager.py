@@ -172,7 +172,7 @@ def test_an_unknown_kind_names_the_known_ones() -> None:
     with pytest.raises(InvalidInput, match="'slurm'") as caught:
         Plugins([]).executor("slurm")
     assert "local" in str(caught.value.fix)
-    assert caught.value.exact_code == "executor.unknown_kind"
+    assert caught.value.exact_code == "plugin.unknown_kind"
 
 
 @pytest.mark.parametrize(

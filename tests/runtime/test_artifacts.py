@@ -9,11 +9,13 @@ import sys
 import threading
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from flowdapt import artifacts
 from flowdapt.domain.errors import (
@@ -521,3 +523,41 @@ def test_storage_full_is_what_the_api_is_told(monkeypatch: pytest.MonkeyPatch, l
     with pytest.raises(StorageFull):
         local.put_file("default", "data", "a.bin", [b"x"], 100)
     assert not local.exists("default", "data")
+
+
+# --- object stores --------------------------------------------------------------------------------
+
+
+class ObjectStoreOfTests(MemoryFileSystem):
+    """A store that behaves as S3 does: no folders of its own, files appear when complete."""
+
+    protocol = "oss"
+    store: ClassVar[dict[str, object]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    moves: ClassVar[list[str]] = []
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("oss://"))
+
+    def mv(self, path1: str, path2: str, **kwargs: object) -> None:
+        self.moves.append(path1)
+        super().mv(path1, path2, **kwargs)
+
+
+@pytest.fixture
+def bucket() -> ArtifactStore:
+    fsspec.register_implementation("oss", ObjectStoreOfTests, clobber=True)
+    return ArtifactStore(f"oss://{uuid.uuid4().hex}")
+
+
+def test_an_object_store_gets_whole_files_under_their_own_names(bucket: ArtifactStore) -> None:
+    bucket.put_file("default", "data", "a.bin", [b"one", b"two"], 100)
+    assert content(bucket, "data", "a.bin") == b"onetwo"
+    assert [info.name for info in bucket.list_("default")] == ["data"]
+    assert ObjectStoreOfTests.moves == [], "a rename is a copy there"
+    with pytest.raises(TooLarge):
+        bucket.put_file("default", "data", "a.bin", [b"x" * 200], 100)
+    assert content(bucket, "data", "a.bin") == b"onetwo"
+    bucket.delete("default", "data")
+    assert bucket.list_("default") == []

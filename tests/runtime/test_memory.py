@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -137,6 +138,21 @@ def test_a_memory_that_was_cleared_under_a_worker_takes_values_again(
     with memory.locked("default", "key"):
         memory.put("default", "key", 2)
     assert memory.get("default", "key") == 2
+
+
+def test_what_killed_writers_left_is_swept_and_nothing_else(memory: FileMemory, root: Path) -> None:
+    with memory.locked("default", "small"):
+        memory.put("default", "small", 1)
+    memory.put("default", "large", np.ones(100_000))
+    for name in (".value-0123.pickle", ".tmp-0123", ".value-fresh.pickle"):
+        (root / "default" / name).write_bytes(b"left")
+    for path in root.rglob("*"):
+        if path.name != ".value-fresh.pickle":
+            os.utime(path, (0, 0))
+    assert memory.sweep() == 2
+    assert memory.sweep() == 0
+    assert (memory.get("default", "small"), memory.get("default", "large").sum()) == (1, 100_000)
+    assert (root / "default" / ".value-fresh.pickle").exists()
 
 
 def test_files_and_folders_are_private(memory: FileMemory, root: Path) -> None:
