@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Literal
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
 
 from flowdapt import __version__
 from flowdapt.api.answers import API
@@ -71,6 +73,9 @@ async def _answer_error(_request: Request, error: Exception) -> Response:
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = ", ".join(_allowed(request))
     words = {
         404: ("http.no_such_path", f"there is no {request.url.path[:200]}"),
         405: ("http.method", f"{request.method[:20]} is not for this path"),
@@ -81,9 +86,20 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         message,
         code=code,
         fix=f"see {API}/openapi.json",
-        headers=error.headers,
+        headers=headers,
     )
     return problem_response(problem)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of every route of this path: the first that fits knows its own alone."""
+    scope = dict(request.scope)
+    routes = request.app.router.routes
+    return sorted({m for route in routes if _fits(route, scope) for m in route.methods})
+
+
+def _fits(route: BaseRoute, scope: dict[str, Any]) -> bool:
+    return isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE
 
 
 async def _answer_bug(_request: Request, _error: Exception) -> Response:
@@ -104,6 +120,7 @@ def _contract(app: FastAPI) -> dict[str, Any]:
         for path in document["paths"].values():
             for operation in path.values():
                 _without_default_422(operation)
+                _without_null(operation)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -125,6 +142,15 @@ def _document_schema() -> dict[str, Any]:
     schema.pop("$defs", None)
     schema["title"] = "Document"
     return schema
+
+
+def _without_null(operation: dict[str, Any]) -> None:
+    """A parameter that may be left out is not one that may be null."""
+    for parameter in operation.get("parameters", ()):
+        kinds = [kind for kind in parameter["schema"].get("anyOf", ()) if kind != {"type": "null"}]
+        if len(kinds) == 1:
+            del parameter["schema"]["anyOf"]
+            parameter["schema"] |= kinds[0]
 
 
 def _without_default_422(operation: dict[str, Any]) -> None:

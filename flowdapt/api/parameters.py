@@ -6,12 +6,32 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import Header, Path, Query
+from pydantic import AwareDatetime, BeforeValidator
 from starlette.convertors import Convertor, register_url_convertor
 
 from flowdapt.domain.errors import InvalidInput
 from flowdapt.domain.resource import KINDS
 
-__all__ = ["Cursor", "Ident", "Key", "Kinds", "Limit", "Segment", "Stage", "Text", "pairs"]
+__all__ = [
+    "Cursor",
+    "Ident",
+    "Instant",
+    "Key",
+    "Kinds",
+    "Limit",
+    "Segment",
+    "Stage",
+    "Text",
+    "pairs",
+]
+
+
+def _rfc_3339(value: object) -> object:
+    """Let no bare number pass for an instant, as pydantic would."""
+    if not isinstance(value, str) or "T" not in value.upper():
+        raise ValueError("an instant is written 2026-01-31T12:00:00Z")
+    return value
+
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 
@@ -22,6 +42,7 @@ Stage = Annotated[str, Path(pattern=NAME, description="The stage's name.")]
 Text = Annotated[str | None, Query(max_length=256)]
 Cursor = Annotated[str | None, Query(max_length=1024, description="`next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_rfc_3339)]
 Key = Annotated[
     str | None,
     Header(

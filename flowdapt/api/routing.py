@@ -89,11 +89,12 @@ def _json_content(schema: dict[str, Any], status: int, description: str) -> Resp
     }
 
 
-def takes(model: type[BaseModel]) -> dict[str, Any]:
+def takes(model: type[BaseModel], *, required: bool = False) -> dict[str, Any]:
     """Return what OpenAPI says of a JSON body that the function reads by itself."""
     DOCUMENTED.add(model)
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def problems(*statuses: int) -> Responses:

@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from flowdapt.domain.errors import InvalidName
 from flowdapt.domain.segment import check_name
@@ -25,7 +25,9 @@ def _named(value: str) -> str:
         raise ValueError(f"{error.message}; {error.fix}") from None
 
 
-Name = Annotated[str, AfterValidator(_named)]
+# What JSON Schema can say of a name; the rest (no "..", no device names) is checked.
+_SCHEMA = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"}
+Name = Annotated[str, AfterValidator(_named), WithJsonSchema(_SCHEMA)]
 
 
 def check_target(value: str) -> str:

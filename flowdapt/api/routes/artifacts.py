@@ -173,7 +173,7 @@ async def _pieces(
     "/artifacts/{namespace}/{name}/{file}",
     status_code=201,
     responses=returns(ArtifactFile, 201) | problems(400, 413, 415, 422, 507),
-    openapi_extra={"requestBody": {"required": True, "content": _BYTES}},
+    openapi_extra={"requestBody": {"content": _BYTES}},
 )
 async def put_file(request: Request, namespace: Segment, name: Segment, file: Segment) -> Response:
     """Store a file from the body as it comes. Whole or not at all."""

@@ -38,7 +38,7 @@ class EventPage(Wire):
 
 @router.get(
     "/events",
-    responses=returns_stream(EventPage, 422),
+    responses=returns_stream(EventPage, 404, 422),
 )
 async def read_events(
     request: Request,

@@ -109,6 +109,10 @@ async def apply_documents(
         dry_run=dry_run,
         prune=pairs("prune", prune) or None,
     )
+    if not applied:
+        raise InvalidInput(
+            "there is no document in the body", code="document.none", fix="send at least one"
+        )
     return answer(AppliedList(items=applied))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Header, Query
@@ -13,7 +12,7 @@ from starlette.responses import Response
 
 from flowdapt.api import direct
 from flowdapt.api.answers import answer, backend_of
-from flowdapt.api.parameters import Cursor, Ident, Key, Limit, Stage, Text, pairs
+from flowdapt.api.parameters import Cursor, Ident, Instant, Key, Limit, Stage, Text, pairs
 from flowdapt.api.routing import (
     Responses,
     Wire,
@@ -32,7 +31,6 @@ from flowdapt.api.stream import (
     closed_after,
     wants_stream,
 )
-from flowdapt.domain.errors import InvalidInput
 from flowdapt.domain.run import Item, Reason, RetryRequest, Run, RunRequest, RunState, StageRun
 from flowdapt.ports.store import RunFilter
 
@@ -154,8 +152,8 @@ async def list_runs(  # noqa: PLR0917 -- each is a query parameter
     state: Annotated[list[RunState], Query(description="Repeat it for several.")] = [],  # noqa: B006
     workflow: Text = None,
     namespace: Text = None,
-    since: Annotated[datetime | None, Query(description="Created at or after (RFC 3339).")] = None,
-    until: Annotated[datetime | None, Query(description="Created before (RFC 3339).")] = None,
+    since: Annotated[Instant | None, Query(description="Created at or after.")] = None,
+    until: Annotated[Instant | None, Query(description="Created before.")] = None,
     q: Text = None,
     label: Annotated[list[str], Query(description="`name=value`, all must match.")] = [],  # noqa: B006
     parent: Text = None,
@@ -171,8 +169,8 @@ async def list_runs(  # noqa: PLR0917 -- each is a query parameter
         states=frozenset(one.value for one in state),
         workflow=workflow,
         namespace=namespace,
-        since=_aware("since", since),
-        until=_aware("until", until),
+        since=since,
+        until=until,
         q=q,
         labels=pairs("label", label) or None,
         parent=parent,
@@ -180,14 +178,6 @@ async def list_runs(  # noqa: PLR0917 -- each is a query parameter
     )
     page = await backend_of(request).runs.list_(where, cursor=cursor, limit=limit)
     return answer(RunPage(items=page.items, next=page.next))
-
-
-def _aware(name: str, instant: datetime | None) -> datetime | None:
-    if instant is not None and instant.tzinfo is None:
-        raise InvalidInput(
-            f"{name} has no time zone", code="request.invalid", fix="add Z or an offset"
-        )
-    return instant
 
 
 @router.delete("/runs/{ident}", status_code=204, responses=problems(404, 409, 422))

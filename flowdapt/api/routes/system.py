@@ -256,7 +256,7 @@ async def get_secret(request: Request, name: Segment) -> Response:
 @router.put(
     "/secrets/{name}",
     responses=returns(SecretInfo) | problems(400, 413, 415, 422, 503, 507),
-    openapi_extra=takes(SecretValue),
+    openapi_extra=takes(SecretValue, required=True),
 )
 async def put_secret(request: Request, name: Segment) -> Response:
     """Keep a secret, in the keyring or in the file of mode 0600."""
