@@ -79,9 +79,9 @@ def _compile(grep: str) -> Any:
         return re2.compile(f"(?m){grep}".encode(), options)
     except (re2.error, UnicodeEncodeError) as error:
         words = error.args[0] if error.args else error
-        words = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+        words = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
         raise InvalidInput(
-            f"{grep[:140]!r} is not a regular expression: {words}",
+            f"{grep[:140]!r} is not a regular expression: {words.replace('(?m)', '')}",
             fix="the syntax is RE2's: no look-around and no back references",
             code="request.expression",
         ) from None
