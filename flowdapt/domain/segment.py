@@ -23,7 +23,7 @@ def check_name(value: str, what: str = "name") -> str:
         _NAME.fullmatch(value) is None
         or ".." in value
         or value.endswith(".")
-        or value.split(".")[0].upper() in _RESERVED
+        or value.partition(".")[0].upper() in _RESERVED
         or unicodedata.normalize("NFKC", value) != value
     )
     if bad:
