@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -63,10 +64,14 @@ class Workstation:
         assert self.process is not None
         code = self.process.poll()
         assert code is None, f"the daemon ended with {code}:\n{self.output()}"
+        # A bare connect first: httpx leaves its socket open when there is nobody to connect to.
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(self.socket_path) != 0:
+                return False
         try:
             with self.client() as client:
                 return bool(client.status()["pid"] == self.process.pid)
-        except Exception:  # noqa: BLE001  (whatever it is, the daemon is not ready)
+        except Exception:
             return False
 
     def kill(self) -> None:
@@ -90,10 +95,10 @@ class Workstation:
 
     def client(self) -> Client:
         """Return a new client of this daemon."""
-        return Client(self.socket)
+        return Client(self.socket_path)
 
     @property
-    def socket(self) -> str:
+    def socket_path(self) -> str:
         """Return the path of the daemon's socket."""
         return str(find_paths(self.environment).socket)
 
@@ -162,4 +167,8 @@ def stage(name: str, target: str, *depends_on: str, **more: Any) -> dict[str, An
 
 def workflow(name: str, *stages: dict[str, Any], **spec: Any) -> dict[str, Any]:
     """Return a workflow document."""
-    return {"kind": "workflow", "metadata": {"name": name}, "spec": {"stages": list(stages), **spec}}
+    return {
+        "kind": "workflow",
+        "metadata": {"name": name},
+        "spec": {"stages": list(stages), **spec},
+    }
