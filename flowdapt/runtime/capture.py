@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from flowdapt.domain.task import LogLine
-from flowdapt.runtime.masking import Masker, StreamMasker
+from flowdapt.runtime.masking import NOTHING, Masker, StreamMasker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,6 @@ LINE_MAX_BYTES = 64 * 1024
 # Bytes alone are no bound: a line costs the daemon far more than its text when it is short.
 HEAD_MAX_LINES, TAIL_MAX_LINES = 50_000, 10_000
 _LEVELS = {"stdout": "info", "stderr": "warning"}
-
-NO_SECRETS = Masker(())
 
 
 def level_of(stream: str) -> str:
@@ -41,7 +39,7 @@ class Capture:
         emit: Callable[[LogLine], None],
         *,
         max_bytes: int,
-        masker: Masker = NO_SECRETS,
+        masker: Masker = NOTHING,
         index: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._stream = stream
@@ -136,7 +134,7 @@ class Capture:
             newline = data.find(b"\n", start)
             start = newline + 1 if newline >= 0 else start
             cut, data = cut + start, data[start:]
-        lines = data.removesuffix(b"\n").split(b"\n")
+        lines = data.removesuffix(b"\n").split(b"\n") if data else []
         if len(lines) > TAIL_MAX_LINES:
             dropped = lines[:-TAIL_MAX_LINES]
             cut += sum(map(len, dropped)) + len(dropped)

@@ -34,7 +34,7 @@ from flowdapt.runtime.binding import (
 )
 from flowdapt.runtime.context import RunContext, activate
 from flowdapt.runtime.failures import clean, describe
-from flowdapt.runtime.masking import Masker
+from flowdapt.runtime.masking import masker_of
 from flowdapt.runtime.modules import ImportFailed
 from flowdapt.runtime.sources import Items, Sources, as_items
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from flowdapt.domain.task import Outcome, TaskCall, TaskEvent, WorkerEnvironment
+    from flowdapt.runtime.masking import Masker
 
     Emit = Callable[[TaskEvent], None]
     Find = Callable[[str], Callable[..., Any]]
@@ -60,7 +61,7 @@ class Invoker:
     """Runs tasks in this process, one at a time per instance.
 
     `find` returns the callable that a target names; `enter` is told the context of each task
-    before its body begins.
+    right before its body begins, when its inputs are there.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Invoker:
     def run(self, call: TaskCall, emit: Emit) -> Outcome:
         """Run one task. Raises nothing but what ends the process."""
         started = perf_counter()
-        masker = Masker(call.secrets.values())
+        masker = masker_of(call.secrets)
         try:
             return self._run(call, emit, masker)
         except StopBody:
@@ -97,10 +98,10 @@ class Invoker:
     def _run(self, call: TaskCall, emit: Emit, masker: Masker) -> Outcome:
         function = self._find(call.target)
         with activate(call, self._environment, emit) as context:
-            self._enter(context)
             if call.map is not None:
                 return self._run_slice(call, call.map, function, context, emit, masker)
             bound = self._bind(call, function, context)
+            self._enter(context)
             emit(Started(self._pid))
             begun = perf_counter()
             result = function(*bound.before, *bound.after, **bound.keywords)
@@ -156,6 +157,7 @@ class Invoker:
     ) -> Outcome:
         items, bound = self._bind_items(call, cut, function, context)
         stop = min(cut.stop, len(items))
+        self._enter(context)
         emit(Started(self._pid))
         begun = perf_counter()
         loop = _Loop(call.stage, cut, context, masker)

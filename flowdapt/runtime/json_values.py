@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 def find_json(value: Any) -> bytes | None:
     """Return the JSON text of a value that survives the journey unchanged, else None."""
-    if not _is_exact(value):
+    if type(value) not in _SCALARS and not _is_exact(value):
         return None
     try:
         return _encode(value)

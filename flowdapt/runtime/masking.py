@@ -10,18 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["MASK", "Masker", "StreamMasker", "no_mask"]
+__all__ = ["MASK", "NOTHING", "Masker", "StreamMasker", "masker_of"]
 
 MASK = "***"
 # Shorter values occur by chance everywhere; masking them would tell more than it hides.
 _SHORTEST = 4
-
-
-def no_mask(text: str) -> str:
-    """Return the text as it is: there is no secret."""
-    return text
 
 
 class Masker:
@@ -48,6 +43,14 @@ class Masker:
     def bytes(self, data: bytes) -> bytes:
         """Return the bytes without the secrets."""
         return data if self._bytes is None else self._bytes.sub(MASK.encode(), data)
+
+
+NOTHING = Masker(())
+
+
+def masker_of(secrets: Mapping[str, str]) -> Masker:
+    """Return a masker for the values; most tasks have none."""
+    return Masker(secrets.values()) if secrets else NOTHING
 
 
 class StreamMasker:

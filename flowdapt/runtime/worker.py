@@ -46,7 +46,7 @@ from flowdapt.runtime.frames import (
     read_setup,
 )
 from flowdapt.runtime.invoke import Invoker, StopBody
-from flowdapt.runtime.masking import Masker
+from flowdapt.runtime.masking import masker_of
 from flowdapt.runtime.modules import Targets
 from flowdapt.runtime.restore import Baseline
 from flowdapt.runtime.stage_logs import ContextLogHandler
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flowdapt.domain.task import Outcome, TaskCall, TaskEvent
+    from flowdapt.runtime.masking import Masker
 
 __all__ = ["main"]
 
@@ -142,6 +143,7 @@ class Worker:
         self._context: RunContext | None = None
         self._running = False
         self._cancel_asked = False
+        self._limit_bytes = 0
         self._wake_read, self._wake_write = os.pipe()
         self._watch_rests = False
         self._out = _replace_stream("stdout", 1)
@@ -190,7 +192,7 @@ class Worker:
         self._baseline.put_back()
 
     def _run(self, call: TaskCall) -> Outcome:
-        masker = Masker(call.secrets.values())
+        masker = masker_of(call.secrets)
         say = self._speaker(masker)
         captures = self._open_captures(masker)
         try:
@@ -244,21 +246,27 @@ class Worker:
         os.environ.update(call.secrets)
         if call.gpu_devices:
             os.environ["CUDA_VISIBLE_DEVICES"] = call.gpu_devices
-        if not call.memory_limit_bytes:
-            return self._run(call)
+        self._limit_bytes = call.memory_limit_bytes
         limits = resource.getrlimit(resource.RLIMIT_DATA)
-        with open("/proc/self/statm", "rb") as file:
-            now = int(file.read().split()[5]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_DATA, (now + call.memory_limit_bytes, limits[1]))
         try:
             return self._run(call)
         finally:
+            self._limit_bytes = 0
             resource.setrlimit(resource.RLIMIT_DATA, limits)
 
     def _enter(self, context: RunContext) -> None:
         self._context = context
         if self._cancel_asked:
             context.request_cancel()
+        if self._limit_bytes:
+            self._limit_memory()
+
+    def _limit_memory(self) -> None:
+        """Bound what the body adds to what is there: the interpreter and the mapped inputs."""
+        with open("/proc/self/statm", "rb") as file:
+            now = int(file.read().split()[5]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (now + self._limit_bytes, hard))
 
     # -- the end of a task, and of the process -------------------------------------------------------
 

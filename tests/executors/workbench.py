@@ -74,7 +74,7 @@ def children_of(pid: int) -> list[int]:
 async def soon(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
     """Wait until something is true, or fail at the deadline."""
     with trio.move_on_after(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (processes and files have no event)
             await trio.sleep(0.01)
     assert condition(), f"not within {seconds} s: {what}"
 

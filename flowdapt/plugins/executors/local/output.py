@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from flowdapt.runtime.capture import Capture
+from flowdapt.runtime.masking import masker_of
 
 if TYPE_CHECKING:
     from flowdapt.domain.task import TaskCall
@@ -78,10 +79,7 @@ class Drain:
         self._capture.feed(chunk)
 
     def _open(self) -> Capture:
-        from flowdapt.runtime.masking import Masker
-
         assert self._task is not None
         call, emit = self._task
-        return Capture(
-            self._stream, emit, max_bytes=self._max_bytes, masker=Masker(call.secrets.values())
-        )
+        masker = masker_of(call.secrets)
+        return Capture(self._stream, emit, max_bytes=self._max_bytes, masker=masker)
