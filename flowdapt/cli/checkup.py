@@ -64,7 +64,7 @@ def _directories(paths: Paths) -> Iterator[Finding]:
             wrong = True
             ours = path.lstat().st_uid == os.geteuid() and not path.is_symlink()
             loose = stat.S_IMODE(path.lstat().st_mode) & (_GROUP_OR_WORLD if strict else 0o022)
-            mend = (lambda path=path: path.chmod(0o700)) if ours and loose else None  # type: ignore[misc]  # binds the path of this turn
+            mend = (lambda path=path: path.chmod(0o700)) if ours and loose else None
             yield Finding("directories", "problem", error.message, error.fix, mend)
     if not wrong:
         yield Finding("directories", "ok", f"{paths.data} is private and writable")

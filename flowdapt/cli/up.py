@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import amount, coarse
+from flowdapt.cli.cells import amount, duration
 from flowdapt.cli.grammar import Commands, Opt
 from flowdapt.cli.reading import duration_s
 from flowdapt.cli.session import Session
@@ -89,40 +90,65 @@ def down(
 ) -> int:
     """Stop the daemon: running stages may end first; the rest goes on at the next start."""
     session.may_start = False
+    began = time.monotonic()
     try:
-        found = session.ask(system.status())
-        session.ask(system.drain(now=now))
+        found = _about(session)
+        _ask_to_end(session, found, now=now)
     except Unreachable:
         session.screen.note("no daemon was running", "dim")
         return 0
-    began = time.monotonic()
     running = found.get("runs", {}).get("running", 0)
     if running and not now:
         session.screen.note(
             f"draining: {amount(running, 'run')} going on; what does not end goes on later"
         )
-    _wait_until_gone(session, found, deadline=began + timeout)
-    session.screen.told(("✔ ", "good"), (f"stopped in {coarse(time.monotonic() - began)}", None))
+    _wait_until_gone(session, found.get("pid"), deadline=began + timeout)
+    session.screen.told(("✔ ", "good"), (f"stopped in {duration(time.monotonic() - began)}", None))
     return 0
 
 
-def _wait_until_gone(session: Session, found: dict[str, Any], *, deadline: float) -> None:
-    while _alive(session, found):
+def _about(session: Session) -> dict[str, Any]:
+    """Return the status; of a daemon that cannot tell, what its lock file says."""
+    from flowdapt.services.instance import read_holder
+
+    try:
+        found: dict[str, Any] = session.ask(system.status())
+    except Unreachable:
+        raise
+    except FlowdaptError:
+        if not session.local:
+            raise
+        found = read_holder(session.paths.lock_file)
+    return found
+
+
+def _ask_to_end(session: Session, found: dict[str, Any], *, now: bool) -> None:
+    """Ask over the socket; a daemon that cannot answer gets the signal that asks the same."""
+    try:
+        session.ask(system.drain(now=now))
+    except Unreachable:
+        raise
+    except FlowdaptError:
+        if not session.local or "pid" not in found:
+            raise
+        os.kill(found["pid"], signal.SIGTERM)
+
+
+def _wait_until_gone(session: Session, pid: int | None, *, deadline: float) -> None:
+    while _alive(session, pid):
         if time.monotonic() > deadline:
-            raise TimedOut(
-                f"the daemon (pid {found['pid']}) still drains", fix="flowdapt down --now"
-            )
+            raise TimedOut(f"the daemon (pid {pid}) still drains", fix="flowdapt down --now")
         time.sleep(0.02)
 
 
-def _alive(session: Session, found: dict[str, Any]) -> bool:
+def _alive(session: Session, pid: int | None) -> bool:
     if not session.local:
         try:
             session.ask(system.status())
         except FlowdaptError:
             return False
         return True
-    return answers(session.paths) or _process_exists(found["pid"])
+    return answers(session.paths) or (pid is not None and _process_exists(pid))
 
 
 def _process_exists(pid: int) -> bool:

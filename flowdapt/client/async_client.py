@@ -156,16 +156,21 @@ class AsyncClient:
         """Yield what a stream tells, over reconnections, until `until(value)` is true."""
         decoder, request = EventDecoder(), feed.request
         repeats = Repeats(request)
-        while True:
+        over = False
+        while not over:
             try:
                 async with aclosing(self._events(Feed(request, feed.read), decoder)) as values:
+                    # The server ends the stream as well: read to its end, so that it is let go of.
                     async for value in values:
                         repeats = Repeats(request)
-                        yield value
-                        if until(value):
-                            return
-                raise ConnectionLost("the stream ended before its time")
+                        if not over:
+                            yield value
+                        over = over or until(value)
+                if not over:
+                    raise ConnectionLost("the stream ended before its time")
             except (Unreachable, TimedOut) as error:
+                if over:
+                    return
                 broke = error if isinstance(error, Unreachable) else ConnectionLost(str(error))
                 await anyio.sleep(repeats.pause_after(broke))
             if decoder.last_id is not None:
