@@ -21,12 +21,12 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Request
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState
 
 from flowdapt.logs import get_log
 
 if TYPE_CHECKING:
+    from hypercorn.typing import AppWrapper
+
     from flowdapt.api.server import Deadlines
 
 __all__ = ["Connection", "peer_uid"]
@@ -58,6 +58,34 @@ def new_config() -> Config:
     config.accesslog = None
     config.errorlog = None
     return config
+
+
+class Flag:
+    """An event as hypercorn calls it."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    async def set(self) -> None:
+        self._event.set()
+
+    async def clear(self) -> None:
+        self._event = trio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
+class WorkerContext:
+    """What hypercorn's protocol asks of its worker: whether serving is to end."""
+
+    event_class = Flag
+
+    def __init__(self) -> None:
+        self.terminated = Flag()
 
 
 class Connection:
@@ -104,9 +132,9 @@ class Connection:
             self._protocol = _Http11(
                 self._app,
                 self._config,
-                self._context,
+                cast(Any, self._context),
                 cast(Any, _Calls(nursery)),
-                ConnectionState({}),
+                cast(Any, {}),
                 False,
                 None,
                 None,

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
-from hypercorn.trio.worker_context import WorkerContext
 
-from flowdapt.api.connection import Connection, new_config, peer_uid
+from flowdapt.api.connection import Connection, WorkerContext, new_config, peer_uid
 from flowdapt.logs import get_log
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class Server:
         self._max = connections_max
         self._uids = {os.geteuid(), *allowed_uids}
         self._config = new_config()
-        self._context = WorkerContext(None)
+        self._context = WorkerContext()
         self._connections: dict[Connection, None] = {}
         self._stop = trio.Event()
 

@@ -227,6 +227,7 @@ class Parts:
     async def settle(self) -> None:
         """Do what is better done after the daemon is ready than before."""
         await self.framework.load()
+        await trio.to_thread.run_sync(self.measures.load)
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
