@@ -6,7 +6,7 @@ from flowdapt.domain import facts
 from flowdapt.domain.run import RunRecord, RunState
 from flowdapt.stores import statements as sql
 from flowdapt.stores.journal import write_events
-from flowdapt.stores.lanes import Tx
+from flowdapt.stores.links import Tx
 from flowdapt.stores.reading import load_row
 from flowdapt.stores.records import micros, moment, run_from_row
 from flowdapt.stores.refusals import no_run

@@ -11,7 +11,7 @@ from typing import Any
 
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, StageState
 from flowdapt.stores.dialects import SQLITE
-from flowdapt.stores.lanes import Tx
+from flowdapt.stores.links import Tx
 from flowdapt.stores.reading import stages_of
 from flowdapt.stores.rows import ACTIVE_RUN, OPEN_RUN, TERMINAL_RUN
 

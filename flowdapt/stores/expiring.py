@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowdapt.domain.run import RunState
 from flowdapt.stores import statements as sql
-from flowdapt.stores.lanes import Tx
+from flowdapt.stores.links import Tx
 from flowdapt.stores.refusals import no_run, not_terminal
 from flowdapt.stores.texts import Texts
 

@@ -12,7 +12,7 @@ from flowdapt.domain.run import EventDraft
 from flowdapt.domain.task import MetricPoint
 from flowdapt.ports.store import MetricSeries
 from flowdapt.stores import statements as sql
-from flowdapt.stores.lanes import Tx
+from flowdapt.stores.links import Tx
 from flowdapt.stores.records import event_from_row, event_row, metric_row
 
 __all__ = [

@@ -8,9 +8,7 @@ errors mean is the link's business.
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -18,107 +16,16 @@ import outcome
 import trio
 
 from flowdapt.domain.errors import FlowdaptError, Unavailable
-from flowdapt.stores.dialects import Sql
+from flowdapt.stores.links import Link, Tx
 
-__all__ = ["Link", "ReaderLane", "Tx", "Verdict", "WriterLane"]
+__all__ = ["ReaderLane", "WriterLane"]
 
 T = TypeVar("T")
-Row = Sequence[Any]
 
 GROUP_MAX = 256
 ATTEMPTS = 6
 # Writes on the loop after which the thread is asked to look after the database.
 TEND_EVERY = 200
-
-
-class Tx(ABC):
-    """One transaction on one connection. Statements are positional.
-
-    `dirty` says whether the present member of the group has written; `after` is called once the
-    transaction is committed.
-    """
-
-    name: str
-    dirty: bool
-    after: list[Callable[[], None]]
-
-    @abstractmethod
-    def one(self, sql: Sql, params: Row = ()) -> Row | None: ...
-
-    @abstractmethod
-    def all(self, sql: Sql, params: Row = ()) -> list[Row]: ...
-
-    @abstractmethod
-    def stream(self, sql: Sql, params: Row = ()) -> Iterator[Row]:
-        """Yield rows as they are found; nothing may be written meanwhile."""
-
-    @abstractmethod
-    def run(self, sql: Sql, params: Row = ()) -> int:
-        """Write; return how many rows were touched."""
-
-    @abstractmethod
-    def add(self, sql: Sql, params: Row) -> int:
-        """Insert one row; return the number that the database gave it."""
-
-    @abstractmethod
-    def many(self, sql: Sql, rows: Sequence[Row]) -> None:
-        """Write many rows with one statement."""
-
-    @abstractmethod
-    def select(self, text: str, params: Row = ()) -> list[Row]:
-        """Run a statement made for this call."""
-
-    @abstractmethod
-    def execute(self, text: str, params: Row = ()) -> int: ...
-
-    @abstractmethod
-    def now(self) -> int:
-        """Return the store's time in microseconds: the clock's, or the database server's."""
-
-    @abstractmethod
-    def lock(self, what: str) -> None:
-        """Keep other daemons from doing the same until the end of the transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What to do after a failure: try the group again, or fail; all of it or whoever is guilty."""
-
-    error: Exception
-    retry: bool = False
-    shared: bool = False
-    committed: bool = False
-
-
-class Link(ABC):
-    """One connection that heals itself. Used by one thread at a time."""
-
-    @abstractmethod
-    def begin(self, *, durable: bool) -> Tx: ...
-
-    @abstractmethod
-    def begin_read(self) -> Tx: ...
-
-    @abstractmethod
-    def commit(self) -> None: ...
-
-    @abstractmethod
-    def judge(self, error: Exception, attempt: int) -> Verdict:
-        """Roll back, repair what can be repaired, and say what to do. Never raises."""
-
-    def begin_quickly(self) -> Tx | None:
-        """Begin a transaction that is not durable, or return None when that could take long.
-
-        The loop itself commits it: so it never waits for a lock and never for the disk.
-        """
-        return None
-
-    @abstractmethod
-    def tend(self, *, idle: bool) -> None:
-        """Do what can wait until nobody does, and what cannot wait any longer. Never raises."""
-
-    @abstractmethod
-    def close(self) -> None: ...
 
 
 class _Request(Generic[T]):

@@ -9,7 +9,7 @@ from flowdapt.domain.run import RunChange, RunPatch
 from flowdapt.ports.store import LoadedRun
 from flowdapt.stores import statements as sql
 from flowdapt.stores.journal import write_events, write_metrics
-from flowdapt.stores.lanes import Tx
+from flowdapt.stores.links import Tx
 from flowdapt.stores.reading import load
 from flowdapt.stores.records import (
     error_blob,

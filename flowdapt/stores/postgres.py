@@ -29,7 +29,7 @@ from flowdapt.domain.errors import (
 )
 from flowdapt.stores import schema
 from flowdapt.stores.dialects import POSTGRESQL, Sql, warm
-from flowdapt.stores.lanes import Link, Row, Tx, Verdict
+from flowdapt.stores.links import Link, Row, Tx, Verdict
 from flowdapt.stores.sql import Base
 
 __all__ = ["PostgresBase"]

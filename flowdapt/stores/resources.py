@@ -14,7 +14,7 @@ from flowdapt.stores import statements as sql
 from flowdapt.stores.cursors import page_size, read_cursor, write_cursor
 from flowdapt.stores.documents import resource_event, selected
 from flowdapt.stores.journal import add_event
-from flowdapt.stores.lanes import Row, Tx
+from flowdapt.stores.links import Row, Tx
 from flowdapt.stores.records import moment
 from flowdapt.stores.refusals import check_revision, no_resource
 from flowdapt.stores.texts import Texts

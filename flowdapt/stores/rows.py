@@ -134,6 +134,7 @@ class RunRow(_Row, table=True):
         _index("ix_run_ended", "state", "id", where=TERMINAL_RUN),
         _index("ix_run_started", text("coalesce(started_at, -1)"), "id"),
         _index("ix_run_finished", text("coalesce(finished_at, -1)"), "id"),
+        _index("ix_run_duration", text("coalesce(finished_at - started_at, -1)"), "id"),
         _index("ix_run_parent", "parent", where="parent IS NOT NULL"),
         _index(
             "uq_run_idempotency",

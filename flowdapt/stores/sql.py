@@ -43,12 +43,14 @@ from flowdapt.stores import (
     journal,
     listing,
     owning,
+    paging,
     reading,
     resources,
     submitting,
 )
 from flowdapt.stores import statements as sql
-from flowdapt.stores.lanes import Link, ReaderLane, Row, WriterLane
+from flowdapt.stores.lanes import ReaderLane, WriterLane
+from flowdapt.stores.links import Link, Row
 from flowdapt.stores.records import micros, run_from_row
 from flowdapt.stores.texts import Texts
 
@@ -219,7 +221,7 @@ class SqlStore(Store):
         limit: int = 500,
     ) -> Page[TaskRecord]:
         return await self._reader.read(
-            lambda tx: listing.list_tasks(tx, listing.StageQuery(uid, stage, state, cursor, limit))
+            lambda tx: paging.list_tasks(tx, paging.StageQuery(uid, stage, state, cursor, limit))
         )
 
     async def list_items(
@@ -232,7 +234,7 @@ class SqlStore(Store):
         limit: int = 500,
     ) -> Page[ItemRecord]:
         return await self._reader.read(
-            lambda tx: listing.list_items(tx, listing.StageQuery(uid, stage, state, cursor, limit))
+            lambda tx: paging.list_items(tx, paging.StageQuery(uid, stage, state, cursor, limit))
         )
 
     async def delete_run(self, uid: str) -> None:
@@ -262,7 +264,7 @@ class SqlStore(Store):
         self, *, after: int = 0, run: str | None = None, types: Sequence[str] = (), limit: int = 500
     ) -> list[Event]:
         return await self._reader.read(
-            lambda tx: listing.list_events(tx, after, run, tuple(types), limit)
+            lambda tx: paging.list_events(tx, after, run, tuple(types), limit)
         )
 
     async def beat(self, owner: str, about: Mapping[str, Any]) -> None:

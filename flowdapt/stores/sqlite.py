@@ -20,7 +20,7 @@ from flowdapt.domain.errors import (
     Unavailable,
 )
 from flowdapt.stores.dialects import SQLITE, Sql
-from flowdapt.stores.lanes import Link, Row, Tx, Verdict
+from flowdapt.stores.links import Link, Row, Tx, Verdict
 
 __all__ = ["SqliteLink", "connect", "domain_error"]
 

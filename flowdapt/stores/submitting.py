@@ -12,7 +12,7 @@ from flowdapt.stores import statements as sql
 from flowdapt.stores.cancelling import request_cancel
 from flowdapt.stores.dialects import SQLITE
 from flowdapt.stores.journal import write_events
-from flowdapt.stores.lanes import Tx
+from flowdapt.stores.links import Tx
 from flowdapt.stores.reading import load_row, stages_of
 from flowdapt.stores.records import item_row, run_row, stage_row, task_row
 from flowdapt.stores.refusals import key_reused, queue_full

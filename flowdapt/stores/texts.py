@@ -8,7 +8,7 @@ from collections import OrderedDict
 from flowdapt.domain.resource import digest_of
 from flowdapt.stores import statements as sql
 from flowdapt.stores.dialects import SQLITE
-from flowdapt.stores.lanes import Tx
+from flowdapt.stores.links import Tx
 
 __all__ = ["Texts"]
 

@@ -16,7 +16,8 @@ from flowdapt.domain.run import RunState
 from flowdapt.ports.store import RunFilter, Store
 from flowdapt.stores import postgres
 from flowdapt.stores.journal import beat
-from flowdapt.stores.lanes import Link, Tx, WriterLane
+from flowdapt.stores.lanes import WriterLane
+from flowdapt.stores.links import Link, Tx
 from flowdapt.stores.postgres import PostgresBase, PostgresLink
 from flowdapt.stores.sql import SqlStore
 from flowdapt.testing.store_records import finish, new_run, progress

@@ -19,7 +19,8 @@ from flowdapt.ports.store import RunFilter
 from flowdapt.services.clock import SystemClock
 from flowdapt.stores import sqlite as driver
 from flowdapt.stores.journal import beat
-from flowdapt.stores.lanes import Tx, WriterLane
+from flowdapt.stores.lanes import WriterLane
+from flowdapt.stores.links import Tx
 from flowdapt.stores.sqlite import SqliteLink, connect
 from flowdapt.stores.sqlite_base import SqliteBase
 from flowdapt.testing.store_records import ended_task, finish, inline, new_run

@@ -108,6 +108,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('finished', 'failed', 'cancelled')"),
         postgresql_where=sa.text("state IN ('finished', 'failed', 'cancelled')"),
     )
+    op.create_index(
+        "ix_run_duration", "run", [sa.text("coalesce(finished_at - started_at, -1)"), "id"]
+    )
     op.create_index("ix_run_finished", "run", [sa.text("coalesce(finished_at, -1)"), "id"])
     op.create_index("ix_run_started", "run", [sa.text("coalesce(started_at, -1)"), "id"])
     op.create_index(
