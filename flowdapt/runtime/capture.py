@@ -7,6 +7,7 @@ what C code and grandchildren write to the descriptors.
 from __future__ import annotations
 
 import io
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -17,17 +18,12 @@ from flowdapt.runtime.masking import NOTHING, Masker, StreamMasker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LINE_MAX_BYTES", "Capture", "OutputStream", "level_of"]
+__all__ = ["LINE_MAX_BYTES", "Capture", "OutputStream", "replace_stream"]
 
 LINE_MAX_BYTES = 64 * 1024
 # Bytes alone are no bound: a line costs the daemon far more than its text when it is short.
 HEAD_MAX_LINES, TAIL_MAX_LINES = 50_000, 10_000
 _LEVELS = {"stdout": "info", "stderr": "warning"}
-
-
-def level_of(stream: str) -> str:
-    """Return the level of a captured stream's lines."""
-    return _LEVELS.get(stream, "info")
 
 
 class Capture:
@@ -43,7 +39,7 @@ class Capture:
         index: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._stream = stream
-        self._level = level_of(stream)
+        self._level = _LEVELS.get(stream, "info")
         self._emit = emit
         self._index = index
         self._mask = StreamMasker(masker) if masker else None
@@ -186,3 +182,18 @@ class OutputStream(io.RawIOBase):
         if self.capture is not None:
             self.capture.feed(chunk)
         return len(chunk)
+
+
+def replace_stream(name: str, number: int) -> OutputStream:
+    """Put a stream in the place of `sys.stdout` or `sys.stderr` that knows whose line it is."""
+    raw = OutputStream(number, f"<{name}>")
+    text = io.TextIOWrapper(
+        raw,  # a raw stream serves: nothing is to be buffered twice
+        encoding="utf-8",
+        errors="backslashreplace",
+        newline="\n",
+        line_buffering=True,
+        write_through=True,
+    )
+    setattr(sys, name, text)
+    return raw

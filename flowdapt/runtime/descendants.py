@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,10 +16,22 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-__all__ = ["MARK", "end_tree", "find_tree", "has_children", "reap_children", "sweep"]
+__all__ = [
+    "GONE",
+    "MARK",
+    "die_with",
+    "end_tree",
+    "find_tree",
+    "has_children",
+    "reap_children",
+    "sweep",
+]
 
 # The environment variable whose value names the executor and the worker; children inherit it.
 MARK = "FLOWDAPT_WORKER"
+# The exit code of a worker whose daemon is gone.
+GONE = 3
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _ROUNDS, _PAUSE_S = 40, 0.05
 
 
@@ -29,6 +42,19 @@ class Process(NamedTuple):
     parent: int
     session: int
     state: str
+
+
+def die_with(parent: int) -> None:
+    """Ask the kernel to end this process with its parent, and to hand us the orphans below."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(GONE)
 
 
 def has_children() -> bool:

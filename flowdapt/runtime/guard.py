@@ -13,7 +13,7 @@ import sys
 if __name__ == "__main__":
     # As a script, so that nothing else of the package is loaded: a third of the memory.
     sys.path.insert(0, os.path.dirname(__file__))
-    from descendants import sweep  # type: ignore[import-not-found]
+    from descendants import sweep  # type: ignore[import-not-found]  # by path
 else:
     from flowdapt.runtime.descendants import sweep
 

@@ -197,7 +197,8 @@ def _resolve(target: str) -> Callable[..., Any]:
             ) from None
     if not callable(found):
         raise TargetMissing(f"{target} is a {type(found).__name__}, not a function")
-    return found  # type: ignore[no-any-return]
+    function: Callable[..., Any] = found
+    return function
 
 
 def _import_target(target: str) -> tuple[ModuleType, list[str]]:

@@ -7,7 +7,6 @@ process with the daemon.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import resource
@@ -16,31 +15,20 @@ import signal
 import socket
 import sys
 import threading
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec import structs
 
-from flowdapt.domain.task import (
-    Cancelled,
-    ErrorInfo,
-    Failed,
-    Finished,
-    LogLine,
-    Lost,
-    WorkerEnvironment,
-)
-from flowdapt.runtime.capture import LINE_MAX_BYTES, Capture, OutputStream
+from flowdapt.domain.task import Cancelled, Failed, LogLine, Lost, WorkerEnvironment
+from flowdapt.runtime.capture import LINE_MAX_BYTES, Capture, replace_stream
 from flowdapt.runtime.context import RunContext
-from flowdapt.runtime.descendants import end_tree, has_children, reap_children
+from flowdapt.runtime.descendants import GONE, die_with, end_tree, has_children, reap_children
 from flowdapt.runtime.failures import clean, describe
 from flowdapt.runtime.frames import (
     PACKET_MAX_BYTES,
     Assembler,
-    FrameTooLarge,
     Retiring,
-    ToDaemon,
     pack,
     read_call,
     read_setup,
@@ -48,6 +36,7 @@ from flowdapt.runtime.frames import (
 from flowdapt.runtime.invoke import Invoker, StopBody
 from flowdapt.runtime.masking import masker_of
 from flowdapt.runtime.modules import Targets
+from flowdapt.runtime.outbox import Outbox
 from flowdapt.runtime.restore import Baseline
 from flowdapt.runtime.stage_logs import ContextLogHandler
 
@@ -61,72 +50,9 @@ __all__ = ["main"]
 
 # What a body says waits so long at most: one message then carries all of a short task.
 FLUSH_S = 0.02
-_FLUSH_COUNT = 256
 # The watch thread ticks while tasks come; after this long without one it sleeps until woken.
 _TICKS_BEFORE_REST = 50
 CANCEL = b"c"
-_GONE = 3
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-
-
-class Outbox:
-    """What this process has to say about the current task, from any of its threads."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
-        self._lock = threading.Lock()
-        # Appending needs no lock, so that a signal handler may speak while the main thread sends.
-        self._waiting: deque[ToDaemon] = deque()
-        self._number = 0
-
-    def begin(self, number: int) -> None:
-        """Go on to the next task: what was not sent by now is nobody's."""
-        with self._lock:
-            self._number = number
-            self._waiting.clear()
-
-    def say(self, event: ToDaemon) -> None:
-        """Send it with the next message."""
-        self._waiting.append(event)
-        if len(self._waiting) >= _FLUSH_COUNT:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what waits."""
-        if self._waiting:
-            with self._lock:
-                self._send([self._waiting.popleft() for _ in range(len(self._waiting))])
-
-    def finish(self, *last: ToDaemon) -> None:
-        """Send what waits together with the outcome: one message, one wake-up of the daemon."""
-        with self._lock:
-            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            self._send([*waiting, *last])
-
-    def _send(self, messages: list[ToDaemon]) -> None:
-        for packet in _packets(self._number, messages):
-            self._channel.send(packet)
-
-
-def _packets(number: int, messages: list[ToDaemon]) -> list[bytes]:
-    """Pack messages together, or in smaller groups where they are too large for one."""
-    try:
-        return pack(number, messages)
-    except (FrameTooLarge, UnicodeEncodeError) as error:
-        if len(messages) == 1:
-            only = _replacement(messages[0], error)
-            return pack(number, [only]) if only is not None else []
-        middle = len(messages) // 2
-        return _packets(number, messages[:middle]) + _packets(number, messages[middle:])
-
-
-def _replacement(message: ToDaemon, error: Exception) -> ToDaemon | None:
-    """Return what is said instead: an outcome must arrive, an event may be dropped."""
-    if isinstance(message, Finished | Failed | Lost | Cancelled):
-        words = f"what the task sends back cannot be sent: {error}"
-        told = ErrorInfo("flowdapt.domain.errors.TooLarge", clean(words), retryable=False)
-        return Failed(told, worker_pid=os.getpid())
-    return None
 
 
 class Worker:
@@ -146,8 +72,8 @@ class Worker:
         self._limit_bytes = 0
         self._wake_read, self._wake_write = os.pipe()
         self._watch_rests = False
-        self._out = _replace_stream("stdout", 1)
-        self._err = _replace_stream("stderr", 2)
+        self._out = replace_stream("stdout", 1)
+        self._err = replace_stream("stderr", 2)
         logging.getLogger().addHandler(ContextLogHandler())
         logging.getLogger().setLevel(logging.INFO)
         signal.signal(signal.SIGTERM, self._on_terminate)
@@ -338,39 +264,11 @@ class Worker:
 
     def _follow_the_daemon(self) -> NoReturn:
         end_tree(os.getpid(), with_root=False)
-        os._exit(_GONE)
+        os._exit(GONE)
 
 
 def _exit_code(outcome: Outcome) -> int:
     return 1 if isinstance(outcome, Lost) else 0
-
-
-def _replace_stream(name: str, number: int) -> OutputStream:
-    """Put a stream in the place of `sys.stdout` or `sys.stderr` that knows whose line it is."""
-    raw = OutputStream(number, f"<{name}>")
-    text = io.TextIOWrapper(
-        raw,  # a raw stream serves: nothing is to be buffered twice
-        encoding="utf-8",
-        errors="backslashreplace",
-        newline="\n",
-        line_buffering=True,
-        write_through=True,
-    )
-    setattr(sys, name, text)
-    return raw
-
-
-def _die_with(parent: int) -> None:
-    """Ask the kernel to end this process with its parent, and to hand us the orphans below."""
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if os.getppid() != parent:  # it died before we asked
-        os._exit(_GONE)
 
 
 def _tell_unready(channel: socket.socket, error: BaseException) -> None:
@@ -381,7 +279,7 @@ def _tell_unready(channel: socket.socket, error: BaseException) -> None:
 def main() -> None:
     """Serve the socket whose descriptors the command line names."""
     channel_fd, control_fd, parent = (int(word) for word in sys.argv[1:4])
-    _die_with(parent)
+    die_with(parent)
     channel = socket.socket(fileno=channel_fd)
     control = socket.socket(fileno=control_fd)
     for made in (channel, control):

@@ -134,7 +134,7 @@ class FileValueStore(ValueStore):
 
     def _file_pieces(self, value: ValueRef) -> Iterator[bytes]:
         try:
-            with open(f"{self._root}/{value.location}", "rb") as file:  # noqa: PTH123
+            with open(f"{self._root}/{value.location}", "rb") as file:  # noqa: PTH123  (a joined text)
                 while chunk := file.read(_CHUNK):
                     yield chunk
         except FileNotFoundError:
@@ -179,7 +179,7 @@ class FileValueStore(ValueStore):
             return True
         if value.kind == "file":
             try:
-                size = os.stat(f"{self._root}/{value.location}").st_size  # noqa: PTH116
+                size = os.stat(f"{self._root}/{value.location}").st_size  # noqa: PTH116  (a joined text)
             except OSError:
                 return False
             if size != value.size_bytes:
@@ -206,7 +206,7 @@ class FileValueStore(ValueStore):
         """Give the run a name of its own for a file: the bytes live as long as one of the names."""
         target = f"{run}/{_ADOPTED}/{_flat(location)}"
         source, path = f"{self._root}/{location}", f"{self._root}/{target}"
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             os.link(source, path)
         except FileExistsError:

@@ -119,20 +119,20 @@ def speak(words: str) -> str:
     context.logger.warning("warned: %s", words)
     context.progress(1, 4, words)
     context.metric("loss", 0.5, 3)
-    print(f"printed: {words}")  # noqa: T201
+    print(f"printed: {words}")  # noqa: T201  (captured)
     os.write(1, b"written: " + words.encode() + b"\n")
     sys.stderr.write(f"told: {words}\n")
     return words
 
 
 def speak_and_wait(gate: str) -> None:
-    print("before the gate")  # noqa: T201
+    print("before the gate")  # noqa: T201  (captured)
     _wait_for(gate)
 
 
 def reveal() -> str:
     secret = os.environ.get("API_KEY") or get_run_context().secrets["API_KEY"]
-    print(f"the key is {secret}")  # noqa: T201
+    print(f"the key is {secret}")  # noqa: T201  (captured)
     raise ValueError(f"refused: {secret}")
 
 

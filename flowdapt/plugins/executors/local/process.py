@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -17,8 +15,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable
-from flowdapt.domain.task import Cancelled, ErrorInfo, Failed, Finished, Lost, Started
+from flowdapt.domain.task import Cancelled, Failed, Finished, Lost, Started
+from flowdapt.plugins.executors.local.launch import fileno, launch
 from flowdapt.plugins.executors.local.output import Drain
+from flowdapt.plugins.executors.local.verdicts import START_TIMEOUT, lost, refused, tell_exit
 from flowdapt.runtime.descendants import MARK, end_tree, sweep
 from flowdapt.runtime.frames import (
     PACKET_MAX_BYTES,
@@ -76,40 +76,12 @@ class WorkerProcess:
         self._number = 0
         self._assembler = Assembler()
         self._emit: Emit = _nowhere
-        self._channel, self._control = self._start({**variables, MARK: mark}, cwd)
-        self._out = Drain(_fileno(self._process.stdout), "stdout", environment.max_output_bytes)
-        self._err = Drain(_fileno(self._process.stderr), "stderr", environment.max_output_bytes)
+        launched = launch({**variables, MARK: mark}, cwd)
+        self._process, self._channel, self._control = launched
+        self._out = Drain(fileno(self._process.stdout), "stdout", environment.max_output_bytes)
+        self._err = Drain(fileno(self._process.stderr), "stderr", environment.max_output_bytes)
         self.pid = self._process.pid
         self._channel.send(pack(0, Setup(environment))[0])
-
-    def _start(
-        self, variables: Mapping[str, str], cwd: str | None
-    ) -> tuple[socket.socket, socket.socket]:
-        channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        control, their_control = socket.socketpair()
-        numbers = (theirs.fileno(), their_control.fileno())
-        try:
-            self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-                _command(*numbers),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=numbers,
-                env=dict(variables),
-                cwd=cwd,
-                start_new_session=True,
-            )
-        except OSError as error:
-            channel.close()
-            control.close()
-            raise ExecutorUnavailable(f"no worker process can be started: {error}") from error
-        finally:
-            theirs.close()
-            their_control.close()
-        channel.setblocking(False)
-        control.setblocking(False)
-        return channel, control
 
     # -- life ----------------------------------------------------------------------------------------
 
@@ -187,7 +159,7 @@ class WorkerProcess:
             try:
                 packets = pack(self._number, call)
             except FrameTooLarge as error:
-                return _refused(call, error)
+                return refused(call, error)
             await self._send(packets)
             return await self._listen()
         except trio.Cancelled:
@@ -272,7 +244,7 @@ class WorkerProcess:
     async def _expel(self, words: str) -> Outcome:
         self.kill()
         assert self.call is not None
-        return Lost("bad_frame", _lost(self.call, f"the worker {words}"), self.pid)
+        return Lost("bad_frame", lost(self.call, f"the worker {words}"), self.pid)
 
     async def _explain(self) -> Outcome:
         """Say why there is no word any more."""
@@ -284,11 +256,11 @@ class WorkerProcess:
         if self._doom == "closing":
             raise ExecutorUnavailable("the executor is closing")
         if self._doom:
-            return Lost(self._doom, _lost(self.call, _WORDS[self._doom]), self.pid)
+            return Lost(self._doom, lost(self.call, START_TIMEOUT), self.pid)
         if code is None:
             return await self._expel("closed its result socket and went on")
-        reason, words = _tell_exit(code)
-        return Lost(reason, _lost(self.call, words), self.pid)
+        reason, words = tell_exit(code)
+        return Lost(reason, lost(self.call, words), self.pid)
 
     async def _stop(self, grace_s: float) -> None:
         """Ask, tell, then kill; return when nothing of the process is left."""
@@ -316,48 +288,6 @@ class WorkerProcess:
         if not self.gone.is_set():
             end_tree(self.pid)
         sweep(mark=self.mark, sessions=(self.pid,))
-
-
-_WORDS = {
-    "start_timeout": "the task did not begin within its start timeout (import or process start)"
-}
-
-
-def _command(channel: int, control: int) -> list[str]:
-    """Return the command of a worker; -P: a file beside the data never shadows a module."""
-    module = ["-P", "-m", "flowdapt.runtime.worker"]
-    return [sys.executable, *module, str(channel), str(control), str(os.getpid())]
-
-
-def _tell_exit(code: int) -> tuple[str, str]:
-    if code >= 0:
-        return "exited", f"the worker exited with code {code} before the task had a result"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = "unknown"
-    words = f"the worker was killed by signal {-code} ({name})"
-    if -code == signal.SIGKILL:
-        return "killed", f"{words}, probably out of memory"
-    return "crashed", words
-
-
-def _lost(call: TaskCall, words: str) -> ErrorInfo:
-    kind = "flowdapt.WorkerLost"
-    return ErrorInfo(kind, words, stage=call.stage, bases=(kind,))
-
-
-def _refused(call: TaskCall, error: FrameTooLarge) -> Failed:
-    kind = "flowdapt.domain.errors.TooLarge"
-    words = f"what the task takes is too large to be sent: {error}"
-    return Failed(ErrorInfo(kind, words, stage=call.stage, retryable=False, bases=(kind,)))
-
-
-def _fileno(pipe: object) -> int:
-    assert pipe is not None
-    number: int = os.dup(pipe.fileno())  # type: ignore[attr-defined]
-    pipe.close()  # type: ignore[attr-defined]
-    return number
 
 
 def _nowhere(event: object) -> None:
