@@ -99,7 +99,7 @@ class MapProgress:
         """Say whether nothing can be taken now (some may still run, or be due later)."""
         return not self._solo and not self._ranges
 
-    def take(self, now: datetime) -> tuple[int, int, int] | None:
+    def take(self) -> tuple[int, int, int] | None:
         """Return the next (start, stop, attempt) to run, or None."""
         if self._solo:
             index = self._solo.popleft()

@@ -5,7 +5,17 @@ from __future__ import annotations
 from flowdapt.domain.task import ErrorInfo
 from flowdapt.domain.workflow import RetryPolicy
 
-__all__ = ["MAX_LOSSES", "MAX_RECOVERIES", "delay_s", "may_retry"]
+__all__ = [
+    "MAX_LOSSES",
+    "MAX_RECOVERIES",
+    "TIMEOUT",
+    "delay_s",
+    "failure_reason",
+    "may_retry",
+]
+
+# The error type by which the driver tells that a task was stopped at its time limit.
+TIMEOUT = "flowdapt.StageTimeout"
 
 # Workers that died under a task, before the task itself is taken for the cause.
 MAX_LOSSES = 3
@@ -29,3 +39,8 @@ def delay_s(policy: RetryPolicy, attempt: int, chance: float) -> float:
     """Return the wait after attempt number `attempt`: full jitter, `chance` uniform in [0, 1)."""
     ceiling = min(policy.max, policy.initial * policy.factor ** min(attempt - 1, 64))
     return chance * ceiling
+
+
+def failure_reason(error: ErrorInfo) -> str:
+    """Return the `reason` of a stage that this error ended."""
+    return "timeout" if error.type == TIMEOUT else "stage_failed"

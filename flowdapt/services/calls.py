@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from flowdapt.domain.machine import Task
+from flowdapt.domain.ledger import Task
 from flowdapt.domain.mapping import BUDGET_S
 from flowdapt.domain.run import RunRecord, StageRecord, StageType
 from flowdapt.domain.task import INLINE_MAX_BYTES, MapSlice, RunInfo, TaskCall

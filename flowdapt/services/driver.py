@@ -24,8 +24,10 @@ from flowdapt.domain.errors import (
     StorageFull,
     Unavailable,
 )
-from flowdapt.domain.machine import TIMEOUT, RunMachine, Step, Task
+from flowdapt.domain.ledger import Step, Task
+from flowdapt.domain.machine import RunMachine
 from flowdapt.domain.mapping import BUDGET_S
+from flowdapt.domain.retry import TIMEOUT
 from flowdapt.domain.run import RunState, StageRecord
 from flowdapt.domain.task import (
     INLINE_MAX_BYTES,

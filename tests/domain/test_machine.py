@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowdapt.domain.machine import TIMEOUT, RunMachine, Step, Task
+from flowdapt.domain.ledger import Step, Task
+from flowdapt.domain.machine import RunMachine
+from flowdapt.domain.retry import TIMEOUT
 from flowdapt.domain.run import (
     RunRecord,
     RunState,
@@ -88,8 +90,7 @@ class Bench:
     def perform(self) -> Step:
         step = self.machine.step()
         change = step.change
-        for task in change.tasks:
-            self.tasks.append(task)
+        self.tasks += change.tasks
         for item in change.items:
             self.items[item.stage, item.index] = item
         self.seqs += range(change.first_seq, change.first_seq + len(change.events))
@@ -290,7 +291,7 @@ def test_a_chunk_that_kills_its_worker_is_halved_until_the_culprit_stands_alone(
             break
         task = bench.ready[0]
         bench.end(task, LOST if task.start <= 37 < task.stop else slice_of(task))
-    assert set(bench.machine.maps["m"].failed) == {37}
+    assert set(bench.machine.maps["m"].progress.failed) == {37}
     assert bench.machine.stages["m"].items_finished == 99
     assert bench.run.partial
 
@@ -303,7 +304,7 @@ def test_a_chunk_over_the_timeout_is_halved_and_the_item_alone_fails() -> None:
             break
         task = bench.ready[0]
         bench.end(task, hung if task.start <= 5 < task.stop else slice_of(task))
-    assert set(bench.machine.maps["m"].failed) == {5}
+    assert set(bench.machine.maps["m"].progress.failed) == {5}
 
 
 def test_only_chunks_without_a_committed_result_run_again_after_a_restart() -> None:
