@@ -10,11 +10,23 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar, cast
 
-from sqlalchemy import ClauseElement
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import ClauseElement, Table, bindparam, insert, literal_column
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
-__all__ = ["POSTGRESQL", "SQLITE", "Sql", "compile_text", "warm"]
+__all__ = [
+    "POSTGRESQL",
+    "SQLITE",
+    "Sql",
+    "all_but",
+    "compile_text",
+    "dialect",
+    "equals",
+    "insert_row",
+    "upsert",
+    "values_of",
+    "warm",
+]
 
 SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
@@ -82,3 +94,35 @@ def warm(name: str) -> None:
     """Compile every statement, so that the first run does not pay for it."""
     for statement in Sql.every:
         statement.text(name)
+
+
+def all_but(source: Table, *left_out: str) -> list[str]:
+    return [c.name for c in source.columns if c.name not in left_out]
+
+
+def insert_row(target: Table, *left_out: str) -> Callable[[str], ClauseElement]:
+    names = all_but(target, *left_out)
+    return lambda _: insert(target).values({name: bindparam(name) for name in names})
+
+
+def upsert(target: Table) -> Callable[[str], ClauseElement]:
+    """Insert, or write every other column of the row with the same primary key."""
+    keys = [c.name for c in target.primary_key.columns]
+
+    def make(name: str) -> ClauseElement:
+        maker = sqlite.insert if name == SQLITE else postgresql.insert
+        adding = maker(target).values({c.name: bindparam(c.name) for c in target.columns})
+        fresh = {n: adding.excluded[n] for n in all_but(target, *keys)}
+        return adding.on_conflict_do_update(index_elements=keys, set_=fresh)
+
+    return make
+
+
+def equals(column: str) -> Any:
+    """Compare with a parameter named so that it never meets a column's own."""
+    return literal_column(column) == bindparam(f"is_{column.replace('.', '_')}")
+
+
+def values_of(source: Table, *names: str) -> dict[str, Any]:
+    """Return the values of an update: SET renders its columns in the table's order."""
+    return {c.name: bindparam(c.name) for c in source.columns if c.name in names}
