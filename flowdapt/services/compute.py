@@ -34,7 +34,11 @@ _LEASE_S = 35.0
 
 
 class Compute:
-    """The compute service of one daemon. `alone`: no other daemon can own runs of this store."""
+    """The compute service of one daemon. `alone`: no other daemon can own runs of this store.
+
+    `owner` is `place/instance`. Who holds the lock of a place knows that all earlier instances of it
+    are dead, and takes over from them at once; from others when their lease is over.
+    """
 
     def __init__(
         self,
@@ -90,7 +94,7 @@ class Compute:
         ):
             self._nursery = nursery
             await self._beat()
-            await self._take_over()
+            await self._take_over(at_start=True)
             self._ready = True
             nursery.start_soon(self._keep_beating)
             nursery.start_soon(self._poll)
@@ -144,9 +148,13 @@ class Compute:
             for loaded in claimed:
                 self._adopt(loaded)
 
-    async def _take_over(self) -> None:
+    async def _take_over(self, *, at_start: bool = False) -> None:
         store = self._tools.store
         dead = await store.dead_owners(lease_s=self._lease_s, but=self._owner)
+        if at_start and self._lease_s:
+            others = await store.dead_owners(lease_s=0.0, but=self._owner)
+            place = self._owner.rpartition("/")[0] + "/"
+            dead = [*dead, *(o for o in others if o not in dead and o.startswith(place))]
         if dead:
             failpoint("recover.before_store")
             reclaimed = await store.reclaim(self._owner, dead=dead)

@@ -33,7 +33,7 @@ from flowdapt.ports.store import Page, RunFilter, Store
 from flowdapt.ports.values import ValueStore
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.explain import explain
-from flowdapt.services.submission import Submitter
+from flowdapt.services.submission import Submitter, refuse_bad_input
 from flowdapt.services.views import item_views, run_view
 
 __all__ = ["Catalog", "Runs"]
@@ -108,14 +108,7 @@ class Runs:
         time is over: the hot path, with no second look-up.
         """
         compiled = await self._catalog.compiled(workflow)
-        problems = compiled.check_input(request.input)
-        if problems:
-            raise InvalidInput(
-                f"the input does not fit the input_schema of workflow {workflow!r}",
-                code="run.invalid_input",
-                problems=problems,
-                fix=f"flowdapt describe workflow {workflow}  shows what it takes",
-            )
+        refuse_bad_input(workflow, compiled.check_input(request.input))
         new = await self._submitter.new_run(compiled, request, key, source)
         return await self._store_and_wait(new, wait_s)
 

@@ -6,9 +6,12 @@ over, which saves a transaction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from flowdapt.domain import facts
+from flowdapt.domain.errors import InvalidInput, Problem
 from flowdapt.domain.names import new_run_name, new_uid
 from flowdapt.domain.resource import canonical, digest_of
 from flowdapt.domain.run import (
@@ -20,6 +23,7 @@ from flowdapt.domain.run import (
     StageRecord,
     Submission,
 )
+from flowdapt.domain.schema import check_input
 from flowdapt.domain.task import INLINE_MAX_BYTES, ValueRef
 from flowdapt.domain.workflow import WorkflowSpec
 from flowdapt.failpoints import failpoint
@@ -31,7 +35,18 @@ from flowdapt.ports.values import ValueStore
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.heritage import inherit
 
-__all__ = ["Submitter"]
+__all__ = ["Submitter", "refuse_bad_input"]
+
+
+def refuse_bad_input(workflow: str, problems: Sequence[Problem]) -> None:
+    """Raise InvalidInput when an input does not fit the workflow's schema."""
+    if problems:
+        raise InvalidInput(
+            f"the input does not fit the input_schema of workflow {workflow!r}",
+            code="run.invalid_input",
+            problems=problems,
+            fix=f"flowdapt describe workflow {workflow}  shows what it takes",
+        )
 
 
 class Submitter:
@@ -114,6 +129,8 @@ class Submitter:
     async def new_retry(self, parent: LoadedRun, request: RetryRequest, key: str | None) -> NewRun:
         """Return a run that takes over from the parent what it need not do again."""
         spec = WorkflowSpec.model_validate_json(parent.run.definition)
+        if request.input is not None and spec.input_schema is not None:
+            refuse_bad_input(parent.run.workflow, check_input(spec.input_schema, request.input))
         uid = new_uid()
         failpoint("retry.before_inherit")
         kept = await inherit(uid, parent, spec, request, self._values)

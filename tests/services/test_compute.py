@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from flowdapt.domain.errors import KeyReused, NotFound, RunNotTerminal
+from flowdapt.domain.errors import InvalidInput, KeyReused, NotFound, RunNotTerminal
 from flowdapt.domain.resource import canonical
 from flowdapt.domain.run import RetryRequest, Run, RunRequest, RunState, StageState
 from flowdapt.domain.task import (
@@ -375,6 +375,16 @@ async def test_a_retry_takes_over_what_finished_and_runs_the_rest(
         whole = await h.runs.wait(edited.uid, timeout_s=60)
         assert whole.result == '{"x":2}'
         assert not whole.stages[0].inherited
+
+
+async def test_an_edited_input_must_fit_the_schema_too(autojump_clock: MockClock) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    async with house() as h:
+        h.workflows.add("w", stage("a"), input_schema=schema)
+        run = await h.run("w", x=1)
+        with pytest.raises(InvalidInput) as caught:
+            await h.runs.retry(run.uid, RetryRequest(input={"x": "one"}))
+        assert caught.value.exact_code == "run.invalid_input"
 
 
 async def test_an_open_run_can_be_neither_retried_nor_deleted(autojump_clock: MockClock) -> None:
