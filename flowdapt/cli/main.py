@@ -156,6 +156,8 @@ def _dispatch(screen: Screen, leading: list[str], words: list[str]) -> int:
     rest = words[1:]
     prog = f"flowdapt {entry.name}"
     if entry.group:
+        between, rest = _leading_options(rest)
+        leading = [*leading, *between]
         command, rest = _within(entry, commands, rest)
         prog += f" {command.name}"
     else:

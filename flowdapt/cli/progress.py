@@ -115,8 +115,8 @@ class _Lines:
         self._screen.told(
             (f"{clock}  ", "dim"),
             (f"{state_word(stage):<11}", state_style(stage)),
-            (f"  {stage['name']}  ", None),
-            ("  ".join(part for part in extra if part), "dim"),
+            (f"  {stage['name']}", None),
+            ("".join(f"  {part}" for part in extra if part), "dim"),
         )
 
 

@@ -95,7 +95,6 @@ def submit(
     except KeyboardInterrupt:
         # It may be stored already: the key finds out, and does no harm if it is not.
         leave(session, session.ask(calls.submit(workflow, body, key=key))["name"])
-        raise
     if not wait:
         return found
     left = None if timeout_s is None else max(timeout_s - first, 0.0)

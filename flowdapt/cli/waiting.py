@@ -6,9 +6,9 @@ The first Ctrl-C detaches and says how to come back, a second one cancels the ru
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from flowdapt.cli.progress import Progress
 from flowdapt.cli.session import Session
@@ -98,15 +98,19 @@ def _left_by_interrupt(session: Session, name: str) -> Iterator[None]:
         leave(session, name)
 
 
-def leave(session: Session, name: str, *, pause: Callable[[float], None] = time.sleep) -> None:
+def leave(session: Session, name: str) -> NoReturn:
     """Tell how to come back, wait for second thoughts, end the command."""
     session.screen.complain(("", None))
     session.screen.complain((f"detached; {name} goes on.", "bold"), (" Come back:", None))
     session.screen.complain((f"  flowdapt runs wait {name}     flowdapt logs {name} -f", None))
     session.screen.complain(("  Ctrl-C once more cancels it.", "dim"))
     try:
-        pause(SECOND_THOUGHTS_S)
+        _second_thoughts()
     except KeyboardInterrupt:
         session.ask(calls.cancel(name))
         session.screen.complain((f"asked {name} to stop:  flowdapt runs show {name}", None))
     raise Detached
+
+
+def _second_thoughts() -> None:
+    time.sleep(SECOND_THOUGHTS_S)
