@@ -41,7 +41,7 @@ def test_a_run_goes_through_a_kill_and_ends_with_its_result(station: Workstation
     with station.client() as client:
         run = client.runs.wait(uid, timeout=30)
         assert (run.state, run.result) == ("finished", 1)
-        assert client.status()["database"]["kind"] == "postgresql"
+        assert "postgresql" in client.status()["database"]
         cancelled = client.run("w")
         client.runs.cancel(cancelled.uid)
         assert client.runs.wait(cancelled.uid, timeout=30).state in ("cancelled", "finished")
