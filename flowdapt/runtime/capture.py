@@ -6,6 +6,7 @@ what C code and grandchildren write to the descriptors.
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 import time
@@ -18,7 +19,7 @@ from flowdapt.runtime.masking import NOTHING, Masker, StreamMasker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LINE_MAX_BYTES", "Capture", "OutputStream", "replace_stream"]
+__all__ = ["LINE_MAX_BYTES", "Capture", "OutputStream", "flush_c_streams", "replace_stream"]
 
 LINE_MAX_BYTES = 64 * 1024
 # Bytes alone are no bound: a line costs the daemon far more than its text when it is short.
@@ -197,3 +198,15 @@ def replace_stream(name: str, number: int) -> OutputStream:
     )
     setattr(sys, name, text)
     return raw
+
+
+def flush_c_streams() -> None:
+    """Write out what C code has printed so far: its buffers know nothing of tasks."""
+    _libc().fflush(None)
+
+
+@functools.cache
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None)

@@ -107,21 +107,27 @@ def end_tree(root: int, *, with_root: bool = True, seconds: float = 2.0) -> int:
 
 
 def sweep(
-    *, mark: str = "", sessions: Collection[int] = (), spare: Callable[[str], bool] | None = None
+    *,
+    mark: str = "",
+    sessions: Collection[int] = (),
+    spare: Callable[[str], bool] | None = None,
+    settle_s: float = 0.0,
 ) -> int:
     """Kill what carries a mark beginning so, or lives in one of the sessions; return how many.
 
-    `spare` is asked with the whole mark and may let a process live.
+    `spare` is asked with the whole mark and may let a process live. A process has no mark to be
+    seen at the instant of its exec: with `settle_s` a last look is taken so much later.
     """
     total = 0
     for _ in range(_ROUNDS):
         found = list(_members(mark, frozenset(sessions), spare))
-        if not found:
-            return total
+        if not found and not settle_s:
+            break
         total += len(found)
         for pid in found:
             _send(pid, signal.SIGKILL)
-        time.sleep(_PAUSE_S)
+        time.sleep(_PAUSE_S if found else settle_s)
+        settle_s = settle_s if found else 0.0
     return total
 
 

@@ -27,7 +27,7 @@ def main(descriptor: int, mark: str) -> None:
         text += chunk
     if text.endswith(b"."):
         return  # an orderly end: a new worker may carry the mark by now
-    sweep(mark=mark, sessions=_open_sessions(text.split()))
+    sweep(mark=mark, sessions=_open_sessions(text.split()), settle_s=0.1)
 
 
 def _open_sessions(words: list[bytes]) -> set[int]:

@@ -154,20 +154,26 @@ class Targets:
         """Note the files of the stage code that is loaded now."""
         self._loaded = len(sys.modules)
         for module in list(sys.modules.values()):
-            path = getattr(module, "__file__", None)
+            path = _file_of(module)
             if path and path not in self._stamps and path.startswith(self._roots):
                 self._stamps[path] = _read.get(path) or _stamp(path)
 
     def _forget(self) -> None:
         """Unload all stage code: a module may hold names of the one that changed."""
         for name, module in list(sys.modules.items()):
-            path = getattr(module, "__file__", None)
+            path = _file_of(module)
             if path and path.startswith(self._roots):
                 del sys.modules[name]
         _unload_user_package()
         importlib.invalidate_caches()
         self._stamps.clear()
         self._found.clear()
+
+
+def _file_of(module: object) -> str | None:
+    """Return a module's file without waking a lazy one up."""
+    found = getattr(module, "__dict__", {}).get("__file__")
+    return found if isinstance(found, str) else None
 
 
 def _unload_user_package() -> None:

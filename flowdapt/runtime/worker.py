@@ -7,6 +7,7 @@ process with the daemon.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import resource
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from msgspec import structs
 
 from flowdapt.domain.task import Cancelled, Failed, LogLine, Lost, WorkerEnvironment
-from flowdapt.runtime.capture import LINE_MAX_BYTES, Capture, replace_stream
+from flowdapt.runtime.capture import LINE_MAX_BYTES, Capture, flush_c_streams, replace_stream
 from flowdapt.runtime.context import RunContext
 from flowdapt.runtime.descendants import GONE, die_with, end_tree, has_children, reap_children
 from flowdapt.runtime.failures import clean, describe
@@ -72,6 +73,7 @@ class Worker:
         self._limit_bytes = 0
         self._wake_read, self._wake_write = os.pipe()
         self._watch_rests = False
+        faulthandler.enable(2)  # a segfault says where, and its words are captured
         self._out = replace_stream("stdout", 1)
         self._err = replace_stream("stderr", 2)
         logging.getLogger().addHandler(ContextLogHandler())
@@ -100,7 +102,6 @@ class Worker:
 
     def _serve_one(self, number: int, call: TaskCall) -> None:
         self._outbox.begin(number)
-        self._cancel_asked = False
         self._running = True
         if self._watch_rests:
             os.write(self._wake_write, b"w")
@@ -131,6 +132,7 @@ class Worker:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(Exception):
                     stream.flush()
+            flush_c_streams()
         self._context = None
         self._out.capture = self._err.capture = None
         for capture in captures:

@@ -83,6 +83,12 @@ def odd_bytes() -> None:
     sys.stdout.buffer.write(b"nul \0 bad \xff\xfe esc \x1b]52;c;x\x07\n")
 
 
+def printf() -> None:
+    """Print from C, whose buffer is not written by itself: the descriptor is a pipe."""
+    libc = ctypes.CDLL(None)
+    libc.printf(b"from C\n")
+
+
 def no_newline() -> None:
     sys.stdout.write("no end")
     os.write(2, b"no end either")

@@ -26,6 +26,7 @@ async def test_a_segfault_is_lost_with_its_signal(tmp_path: Path) -> None:
         lost = await bench.lost(bench.call(poison("segfault")))
         assert "SIGSEGV" in lost.error.message
         assert lost.reason == "crashed"
+        assert any("in segfault" in line for line in lines_of(bench.events, "stderr"))
 
 
 async def test_six_innocents_beside_a_crasher_succeed(tmp_path: Path) -> None:
@@ -146,6 +147,12 @@ async def test_odd_bytes_are_kept_and_readable(tmp_path: Path) -> None:
     async with local(tmp_path) as bench:
         await bench.finished(bench.call(poison("odd_bytes")))
         assert lines_of(bench.events) == ["nul \0 bad \\xff\\xfe esc \x1b]52;c;x\x07"] * 2
+
+
+async def test_what_c_code_printed_belongs_to_its_task(tmp_path: Path) -> None:
+    async with local(tmp_path) as bench:
+        await bench.finished(bench.call(poison("printf")))
+        assert lines_of(bench.events, "stdout") == ["from C"]
 
 
 async def test_a_line_without_an_end_is_not_lost(tmp_path: Path) -> None:

@@ -198,22 +198,32 @@ class LocalExecutor(Executor):
             worker.dismiss()
         for worker in self._all.values():
             if worker.call is not None and 0 < worker.start_deadline < now:
-                worker.kill("start_timeout")
+                self._end_late(worker)
+
+    def _end_late(self, worker: WorkerProcess) -> None:
+        worker.start_deadline = 0.0
+        worker.condemn("start_timeout")
+        if self._nursery is not None:
+            self._nursery.start_soon(trio.to_thread.run_sync, worker.end)
 
     async def _end_all(self) -> None:
         """End every process, also those whose tasks still wait for a word."""
         self._idle.clear()
         left = list(self._all.values())
         self._all.clear()
-        for worker in left:
-            worker.kill("closing")
-        for worker in left:
-            await trio.to_thread.run_sync(worker.end)
-            worker.gone.set()
-            worker.close()
+        async with trio.open_nursery() as nursery:
+            for worker in left:
+                worker.condemn("closing")
+                nursery.start_soon(_end, worker)
         if self._guard is not None:
             await self._guard.close()
             self._guard = None
+
+
+async def _end(worker: WorkerProcess) -> None:
+    await trio.to_thread.run_sync(worker.end)
+    worker.gone.set()
+    worker.close()
 
 
 def _pinned(call: TaskCall, devices: str) -> TaskCall:

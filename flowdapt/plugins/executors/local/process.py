@@ -43,6 +43,8 @@ __all__ = ["WorkerProcess"]
 _ASK_FIRST_S = 0.2
 # From the last word of a process to its exit status.
 _EXIT_S = 1.0
+# What a crashed worker had just started is looked for once more.
+_SETTLE_S = 0.1
 
 # Packets are decoded before anything else runs on the loop: one buffer serves all workers.
 _buffer = bytearray(PACKET_MAX_BYTES)
@@ -114,7 +116,9 @@ class WorkerProcess:
 
     async def _sweep(self) -> None:
         mark, session = self.mark, self.pid
-        await trio.to_thread.run_sync(lambda: sweep(mark=mark, sessions=(session,)))
+        await trio.to_thread.run_sync(
+            lambda: sweep(mark=mark, sessions=(session,), settle_s=_SETTLE_S)
+        )
 
     def close(self) -> None:
         """Let go of sockets and pipes, unless somebody still listens."""
@@ -134,17 +138,15 @@ class WorkerProcess:
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
 
-    def kill(self, why: str = "") -> None:
-        """End the process now; what it started is swept when it is gone."""
+    def condemn(self, why: str) -> None:
+        """Say why it is ended before `end` does so."""
         self._doom = self._doom or why
         self.retiring = True
-        with suppress(ProcessLookupError):
-            self._process.kill()
 
     def end(self) -> None:
-        """End it and everything below it; blocks for a moment, for the way out."""
+        """End it and everything below it; blocks for some 10 ms: call it in a thread."""
         self.retiring = True
-        if self._process.poll() is None:
+        if not self.gone.is_set() and self._process.poll() is None:
             end_tree(self.pid)
             self._process.wait()
         if self.used:
@@ -242,8 +244,9 @@ class WorkerProcess:
     # -- its end -------------------------------------------------------------------------------------
 
     async def _expel(self, words: str) -> Outcome:
-        self.kill()
         assert self.call is not None
+        self.condemn("bad_frame")
+        await trio.to_thread.run_sync(self.end)
         return Lost("bad_frame", lost(self.call, f"the worker {words}"), self.pid)
 
     async def _explain(self) -> Outcome:
@@ -275,7 +278,7 @@ class WorkerProcess:
                 os.killpg(self.pid, signal.SIGTERM)
         with trio.move_on_at(deadline):
             await self._hear_out()
-        await trio.to_thread.run_sync(self._end_all)
+        await trio.to_thread.run_sync(self.end)
         await self.gone.wait()
 
     async def _hear_out(self) -> None:
@@ -283,11 +286,6 @@ class WorkerProcess:
         with suppress(ExecutorUnavailable):
             await self._listen()
         await self.gone.wait()
-
-    def _end_all(self) -> None:
-        if not self.gone.is_set():
-            end_tree(self.pid)
-        sweep(mark=self.mark, sessions=(self.pid,))
 
 
 def _nowhere(event: object) -> None:
