@@ -26,7 +26,7 @@ CALLS = [
     runs.explain("r"),
     runs.items("r", "s", state="failed", cursor="c", limit=3),
     runs.logs("r", stage="s", level="info", grep="g", context=2, index=1, after=3, tail=True, limit=4),
-    runs.tail("r", stage="s", level="info", grep="g"),
+    runs.tail("r", stage="s", level="info", grep="g", index=1),
     runs.metrics("r", stage="s", name="n"),
     runs.delete("r"),
     resources.apply("kind: workflow", dry_run=True),

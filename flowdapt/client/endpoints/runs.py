@@ -186,14 +186,19 @@ def logs(
 
 
 def tail(
-    ident: str, *, stage: str | None = None, level: str | None = None, grep: str | None = None
+    ident: str,
+    *,
+    stage: str | None = None,
+    level: str | None = None,
+    grep: str | None = None,
+    index: int | None = None,
 ) -> Feed[dict[str, Any]]:
     """Follow the log until the run has ended."""
 
     def read(kind: str, found: Any) -> dict[str, Any] | None:
         return found if kind == "log" else None
 
-    given = _log_query(stage, level, grep, 0, None)
+    given = _log_query(stage, level, grep, 0, index)
     return Feed(request("GET", "runs", ident, "logs", given=given, headers=(STREAM,)), read)
 
 
