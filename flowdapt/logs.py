@@ -21,7 +21,7 @@ from flowdapt.domain.display import escape_controls
 # structlog imports rich for tracebacks on a console, when it is there. Nothing here uses that, and it
 # costs the daemon 25 ms of its start and 4 MiB.
 _rich = sys.modules.get("rich")
-sys.modules["rich"] = None  # type: ignore[assignment]
+sys.modules["rich"] = None  # type: ignore[assignment]  # None stands for absent
 try:
     import structlog
 finally:

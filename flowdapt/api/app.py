@@ -17,8 +17,8 @@ from starlette.routing import BaseRoute, Match, Route
 from flowdapt import __version__
 from flowdapt.api.answers import API
 from flowdapt.api.problems import HttpProblem, bug, problem_response
-from flowdapt.api.routes import artifacts, events, logs, resources, runs, system
-from flowdapt.api.routes.system import SecretValue
+from flowdapt.api.routes import artifacts, events, logs, resources, runs, secrets, system
+from flowdapt.api.routes.secrets import SecretValue
 from flowdapt.api.routing import DOCUMENTED
 from flowdapt.domain.errors import FlowdaptError
 from flowdapt.domain.resource import Resource
@@ -31,6 +31,7 @@ _ROUTERS = (
     system.health_router,
     logs.router,
     system.router,
+    secrets.router,
     events.router,
     artifacts.router,
     resources.router,
@@ -62,7 +63,7 @@ def create_framework() -> FastAPI:
     # The routes themselves, not included routers: those are matched twice over.
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)
-    app.openapi = lambda: _contract(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _contract(app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Key",
     "Kinds",
     "Limit",
+    "Pairs",
     "Segment",
     "Stage",
     "Text",
@@ -41,6 +42,9 @@ Ident = Annotated[str, Path(pattern=NAME, description="A name, a uid or a unique
 Stage = Annotated[str, Path(pattern=NAME, description="The stage's name.")]
 Text = Annotated[str | None, Query(max_length=256)]
 Cursor = Annotated[str | None, Query(max_length=1024, description="`next` of the page before.")]
+Pairs = Annotated[
+    list[str], Query(default_factory=list, description="`name=value`; all must match.")
+]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_rfc_3339)]
 Key = Annotated[

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from flowdapt.api.connection import Connection, WorkerContext, new_config, peer_uid
+from flowdapt.api.connection import Connection, peer_uid
+from flowdapt.api.http11 import WorkerContext, new_config
 from flowdapt.logs import get_log
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from flowdapt.daemon.parts import Parts, in_background
+from flowdapt.daemon.choices import in_background
+from flowdapt.daemon.parts import Parts
 from flowdapt.domain import errors
 from flowdapt.domain.errors import FlowdaptError, StartRefused
 from flowdapt.logs import get_log, set_up_logs

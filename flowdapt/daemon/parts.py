@@ -6,48 +6,32 @@ Nothing is started here. Imports happen in functions: what the settings do not a
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
-import secrets as entropy
-import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import trio
 
-from flowdapt import __version__
-from flowdapt.domain.errors import FlowdaptError
-from flowdapt.paths import Paths, ensure_private_directory
+from flowdapt.daemon import choices
+from flowdapt.paths import ensure_private_directory
 from flowdapt.secrets import Secrets, take_from_environment
 
 if TYPE_CHECKING:
     from flowdapt.api.backend import Backend
     from flowdapt.api.server import Deadlines
-    from flowdapt.domain.task import WorkerEnvironment
-    from flowdapt.plugins.manager import Plugins
     from flowdapt.ports.broker import Broker
     from flowdapt.ports.executor import Executor
-    from flowdapt.services.health import About, DiskWatch
     from flowdapt.services.lifecycle import Service
-    from flowdapt.services.retention import Backups, Keeping
     from flowdapt.settings import Settings
 
-__all__ = ["Parts", "in_background"]
+__all__ = ["Parts"]
 
-BACKGROUND = "FLOWDAPT_BACKGROUND"
 # A shorter secret is everywhere in any text.
 MASK_MIN_CHARS = 4
 DEFAULT_EXECUTOR = "local"
-
-
-def in_background() -> bool:
-    """Say whether `flowdapt up` started this process and went away."""
-    return os.environ.get(BACKGROUND) == "1"
 
 
 class SecretDelivery:
@@ -81,7 +65,7 @@ class Parts:
 
         paths = settings.paths
         self.settings = settings
-        self.owner = f"{socket.gethostname()}-{os.getpid()}-{entropy.token_hex(4)}"
+        self.owner = choices.owner(settings)
         self.clock = SystemClock()
         self.plugins = Plugins()
         self.secrets = Secrets(paths.secrets_file, environ=take_from_environment(os.environ))
@@ -125,7 +109,7 @@ class Parts:
         if local.slots is not None:
             options = replace(options, slots=local.slots, cpus=float(local.slots))
         make: Callable[..., Executor] = self.plugins.executor("local")
-        return make(options, _environment(self.settings, self.plugins))
+        return make(options, choices.environment(self.settings, self.plugins))
 
     def _make_services(self, masks: set[str]) -> None:
         from flowdapt.services.compute import Compute
@@ -160,12 +144,12 @@ class Parts:
             max_queued=settings.limits.max_queued_runs,
         )
         self.health = Health(
-            _about(settings),
+            choices.about(settings),
             store=store,
             clock=self.clock,
             executors=self.executors,
             active_executor=lambda: DEFAULT_EXECUTOR,
-            disk=_disk(settings),
+            disk=choices.disk(settings),
             slots=self.compute.slots,
         )
         self.retention = Retention(
@@ -173,8 +157,8 @@ class Parts:
             values=self.values,
             logs=self.logs,
             clock=self.clock,
-            keeping=_keeping(settings),
-            backups=_backups(settings),
+            keeping=choices.keeping(settings),
+            backups=choices.backups(settings),
             sweep_artifacts=self.artifacts.sweep,
         )
         self.lifecycle = Lifecycle(
@@ -231,89 +215,3 @@ class Parts:
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-
-
-def _environment(settings: Settings, plugins: Plugins) -> WorkerEnvironment:
-    from flowdapt.domain.task import WorkerEnvironment
-
-    paths = settings.paths
-    work = ensure_private_directory(paths.data / "work")
-    return WorkerEnvironment(
-        values_root=str(ensure_private_directory(paths.data / "values")),
-        artifacts_url=settings.artifacts_url,
-        memory_root=str(_memory_directory(paths)),
-        user_modules=str(paths.user_modules),
-        python_path=tuple(str(path.expanduser().absolute()) for path in settings.python_path),
-        extensions=plugins.worker_extensions(),
-        cwd=str(work),
-        max_output_bytes=settings.local.max_output,
-    )
-
-
-def _memory_directory(paths: Paths) -> Path:
-    """Return a directory in memory where there is one of our own, else one beside the data."""
-    mark = hashlib.sha256(os.fsencode(paths.data)).hexdigest()[:12]
-    shared = Path("/dev/shm")  # noqa: S108 -- made 0700 and checked below
-    if shared.is_dir() and os.access(shared, os.W_OK):
-        with suppress(FlowdaptError):
-            return ensure_private_directory(shared / f"flowdapt-{os.geteuid()}-{mark}", strict=True)
-    return ensure_private_directory(paths.data / "memory")
-
-
-def _about(settings: Settings) -> About:
-    from flowdapt.services.health import About
-
-    return About(
-        version=__version__,
-        socket=str(settings.paths.socket),
-        database=_without_password(settings.database_url),
-        broker=_without_password(settings.broker.url),
-        artifacts=_without_password(settings.artifacts_url),
-        data_dir=str(settings.paths.data),
-        log_file=str(settings.paths.log_file) if in_background() else None,
-    )
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)
-
-
-def _disk(settings: Settings) -> DiskWatch:
-    from flowdapt.services.health import DiskWatch
-
-    storage = settings.storage
-    return DiskWatch(settings.paths.data, warn_bytes=storage.warn_free, min_bytes=storage.min_free)
-
-
-def _keeping(settings: Settings) -> Keeping:
-    from flowdapt.services.retention import Keeping
-
-    retention = settings.retention
-    return Keeping(
-        enabled=retention.enabled,
-        max_age_s=retention.max_age,
-        per_workflow=retention.keep_per_workflow,
-        daily_backup=settings.backup.daily,
-    )
-
-
-def _backups(settings: Settings) -> Backups | None:
-    if not settings.on_sqlite:
-        return None
-    from flowdapt.services.retention import Backups
-    from flowdapt.stores import backup
-
-    directory = settings.paths.backups
-
-    def newest() -> float | None:
-        found = backup.list_backups(directory)
-        return found[0].stat().st_mtime if found else None
-
-    return Backups(
-        new_file=lambda now: directory / backup.file_name(now),
-        newest=newest,
-        prune=lambda: backup.prune(directory, keep=settings.backup.keep),
-    )

@@ -26,7 +26,10 @@ router = new_router("events")
 
 _LOOK_S = 5.0
 _BATCH = 200
-Types = Annotated[list[str], Query(alias="type", max_length=20, description="Exact event types.")]
+Types = Annotated[
+    list[str],
+    Query(default_factory=list, alias="type", max_length=20, description="Exact event types."),
+]
 
 
 class EventPage(Wire):
@@ -42,9 +45,10 @@ class EventPage(Wire):
 )
 async def read_events(
     request: Request,
+    *,
     after: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     run: Text = None,
-    types: Types = [],  # noqa: B006
+    types: Types,
     limit: Limit = 100,
     last_event_id: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Response:

@@ -72,9 +72,10 @@ def _line(stored: StoredLine) -> Line:
     "/runs/{ident}/logs",
     responses=returns_stream(LinePage, 404, 409, 422),
 )
-async def read_logs(  # noqa: PLR0917 -- each is a query parameter
+async def read_logs(
     request: Request,
     ident: Ident,
+    *,
     stage: Text = None,
     level: Literal["debug", "info", "warning", "error", "critical"] | None = None,
     grep: Annotated[str | None, Query(max_length=512, description="Regular expression.")] = None,

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from flowdapt.api.answers import API, answer, backend_of
 from flowdapt.api.bodies import JSON_TYPES, read_json, require_media_type
-from flowdapt.api.parameters import Cursor, Kinds, Limit, Segment, Text, pairs
+from flowdapt.api.documents import YAML_TYPES, merged, name_of, not_a_document, read_document
+from flowdapt.api.parameters import Cursor, Kinds, Limit, Pairs, Segment, Text, pairs
 from flowdapt.api.problems import HttpProblem
 from flowdapt.api.routing import Wire, new_router, problems, returns
 from flowdapt.domain.errors import InvalidInput, NotFound, StaleRevision
@@ -20,7 +21,6 @@ __all__ = ["router"]
 
 router = new_router("resources")
 
-_YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 _MERGE_TYPES = JSON_TYPES | {"application/merge-patch+json"}
 _DOCUMENTS = {
     "requestBody": {
@@ -95,14 +95,18 @@ def _revision(if_match: str | None) -> int | None:
 )
 async def apply_documents(
     request: Request,
+    *,
     dry_run: DryRun = False,
     prune: Annotated[
         list[str],
-        Query(description="`name=value`: delete what carries these annotations and is not sent."),
-    ] = [],  # noqa: B006
+        Query(
+            default_factory=list,
+            description="`name=value`: delete what carries these annotations and is not sent.",
+        ),
+    ],
 ) -> Response:
     """Apply documents, all or none; several in one body are fine."""
-    media = require_media_type(request, JSON_TYPES | _YAML_TYPES)
+    media = require_media_type(request, JSON_TYPES | YAML_TYPES)
     applied = await backend_of(request).resources.apply(
         await request.body(),
         form="json" if media in JSON_TYPES else "yaml",
@@ -120,7 +124,8 @@ async def apply_documents(
 async def list_resources(
     request: Request,
     kinds: Kinds,
-    annotation: Annotated[list[str], Query(description="`name=value`, all must match.")] = [],  # noqa: B006
+    *,
+    annotation: Pairs,
     q: Text = None,
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -144,8 +149,8 @@ async def list_resources(
 )
 async def create_resource(request: Request, kinds: Kinds) -> Response:
     """Create a resource; Conflict when its name is taken."""
-    document = await _document(request, KINDS[kinds])
-    name = _name_of(document)
+    document = await read_document(request, KINDS[kinds])
+    name = name_of(document)
     applied = await _apply_one(request, document, if_revision=0)
     resource = await backend_of(request).resources.get(KINDS[kinds], name)
     location = {"location": f"{API}/{kinds}/{applied.name}"}
@@ -175,7 +180,7 @@ async def replace_resource(
     request: Request, kinds: Kinds, name: Segment, if_match: IfMatch = None
 ) -> Response:
     """Store a resource under this name, new or in place of the one there."""
-    document = await _document(request, KINDS[kinds])
+    document = await read_document(request, KINDS[kinds])
     return await _stored(request, kinds, name, document, if_match)
 
 
@@ -195,7 +200,7 @@ async def change_resource(
     # The revision that was read stays a precondition, so that no change of others is lost.
     changed = merged(document, patch)
     if not isinstance(changed, dict):
-        raise _not_a_document()
+        raise not_a_document()
     return await _stored(request, kinds, name, changed, if_match)
 
 
@@ -231,9 +236,9 @@ async def list_revisions(
 async def _stored(
     request: Request, kinds: str, name: str, document: dict[str, Any], if_match: str | None
 ) -> Response:
-    if _name_of(document) != name:
+    if name_of(document) != name:
         raise InvalidInput(
-            f"the document is named {_name_of(document)!r}, the path says {name!r}",
+            f"the document is named {name_of(document)!r}, the path says {name!r}",
             code="document.other_name",
             fix="use the same name in both",
         )
@@ -262,63 +267,9 @@ def _precondition(error: StaleRevision, if_match: str | None) -> Exception:
     return HttpProblem(412, error.message, code="resource.stale", fix=error.fix)
 
 
-async def _document(request: Request, kind: Kind) -> dict[str, Any]:
-    """Return the one document of the body, of the kind that the path says."""
-    form = require_media_type(request, JSON_TYPES | _YAML_TYPES)
-    text = await request.body()
-    value = read_json(text) if form in JSON_TYPES else _one_of_yaml(text)
-    if not isinstance(value, dict):
-        raise _not_a_document()
-    if value.setdefault("kind", kind) != kind:
-        raise InvalidInput(
-            f"the document is a {value['kind']!r}, the path takes a {kind}",
-            code="document.other_kind",
-            fix=f"send kind: {kind}, or use POST {API}/apply",
-        )
-    return value
-
-
-def _one_of_yaml(text: bytes) -> Any:
-    from flowdapt.domain import documents
-
-    found, wrong = documents.read(text, form="yaml")
-    if wrong:
-        raise InvalidInput(wrong[0].message, code=wrong[0].code, problems=wrong, fix=wrong[0].fix)
-    return found[0].value if len(found) == 1 else None
-
-
-def _not_a_document() -> InvalidInput:
-    return InvalidInput(
-        "the body is not one document", code="document.not_one", fix="send one mapping"
-    )
-
-
-def _name_of(document: dict[str, Any]) -> str:
-    metadata = document.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(name, str):
-        raise InvalidInput(
-            "metadata.name is missing", code="document.no_name", fix="give the document a name"
-        )
-    return name
-
-
 async def _apply_one(
     request: Request, document: dict[str, Any], *, if_revision: int | None
 ) -> Applied:
     resources = backend_of(request).resources
     (applied,) = await resources.apply([document], if_revision=if_revision)
     return applied
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """Apply a JSON Merge Patch (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key), value)
-    return result

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from flowdapt.api import direct
 from flowdapt.api.answers import answer, backend_of
-from flowdapt.api.parameters import Cursor, Ident, Instant, Key, Limit, Stage, Text, pairs
+from flowdapt.api.parameters import Cursor, Ident, Instant, Key, Limit, Pairs, Stage, Text, pairs
 from flowdapt.api.routing import (
     Responses,
     Wire,
@@ -147,15 +147,16 @@ async def _as_events(changes: AsyncIterator[Run]) -> Events:
 
 
 @router.get("/runs", responses=returns(RunPage) | problems(422))
-async def list_runs(  # noqa: PLR0917 -- each is a query parameter
+async def list_runs(
     request: Request,
-    state: Annotated[list[RunState], Query(description="Repeat it for several.")] = [],  # noqa: B006
+    *,
+    state: Annotated[list[RunState], Query(default_factory=list, description="Any of these.")],
     workflow: Text = None,
     namespace: Text = None,
     since: Annotated[Instant | None, Query(description="Created at or after.")] = None,
     until: Annotated[Instant | None, Query(description="Created before.")] = None,
     q: Text = None,
-    label: Annotated[list[str], Query(description="`name=value`, all must match.")] = [],  # noqa: B006
+    label: Pairs,
     parent: Text = None,
     sort: Literal[
         "created", "-created", "started", "-started",

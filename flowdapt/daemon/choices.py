@@ -1,0 +1,129 @@
+"""Turn what a person has set into what the parts of the daemon take."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets as entropy
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from flowdapt import __version__
+from flowdapt.domain.errors import FlowdaptError
+from flowdapt.paths import Paths, ensure_private_directory
+
+if TYPE_CHECKING:
+    from flowdapt.domain.task import WorkerEnvironment
+    from flowdapt.plugins.manager import Plugins
+    from flowdapt.services.health import About, DiskWatch
+    from flowdapt.services.retention import Backups, Keeping
+    from flowdapt.settings import Settings
+
+__all__ = ["about", "backups", "disk", "environment", "in_background", "keeping"]
+
+BACKGROUND = "FLOWDAPT_BACKGROUND"
+
+
+def in_background() -> bool:
+    """Say whether `flowdapt up` started this process and went away."""
+    return os.environ.get(BACKGROUND) == "1"
+
+
+def environment(settings: Settings, plugins: Plugins) -> WorkerEnvironment:
+    from flowdapt.domain.task import WorkerEnvironment
+
+    paths = settings.paths
+    work = ensure_private_directory(paths.data / "work")
+    return WorkerEnvironment(
+        values_root=str(ensure_private_directory(paths.data / "values")),
+        artifacts_url=settings.artifacts_url,
+        memory_root=str(_memory_directory(paths)),
+        user_modules=str(paths.user_modules),
+        python_path=tuple(str(path.expanduser().absolute()) for path in settings.python_path),
+        extensions=plugins.worker_extensions(),
+        cwd=str(work),
+        max_output_bytes=settings.local.max_output,
+    )
+
+
+def _memory_directory(paths: Paths) -> Path:
+    """Return a directory in memory where there is one of our own, else one beside the data."""
+    mark = hashlib.sha256(os.fsencode(paths.data)).hexdigest()[:12]
+    shared = Path("/dev/shm")  # noqa: S108 -- made 0700 and checked below
+    if shared.is_dir() and os.access(shared, os.W_OK):
+        with suppress(FlowdaptError):
+            return ensure_private_directory(shared / f"flowdapt-{os.geteuid()}-{mark}", strict=True)
+    return ensure_private_directory(paths.data / "memory")
+
+
+def owner(settings: Settings) -> str:
+    """Return the name under which this instance owns runs: `place/instance`.
+
+    The place is this data directory on this machine, whose lock says that earlier instances are dead.
+    """
+    place = hashlib.sha256(f"{socket.gethostname()}:{settings.paths.data}".encode()).hexdigest()[
+        :16
+    ]
+    return f"{place}/{os.getpid()}-{entropy.token_hex(4)}"
+
+
+def about(settings: Settings) -> About:
+    from flowdapt.services.health import About
+
+    return About(
+        version=__version__,
+        socket=str(settings.paths.socket),
+        database=_without_password(settings.database_url),
+        broker=_without_password(settings.broker.url),
+        artifacts=_without_password(settings.artifacts_url),
+        data_dir=str(settings.paths.data),
+        log_file=str(settings.paths.log_file) if in_background() else None,
+    )
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":***@", 1)
+
+
+def disk(settings: Settings) -> DiskWatch:
+    from flowdapt.services.health import DiskWatch
+
+    storage = settings.storage
+    return DiskWatch(settings.paths.data, warn_bytes=storage.warn_free, min_bytes=storage.min_free)
+
+
+def keeping(settings: Settings) -> Keeping:
+    from flowdapt.services.retention import Keeping
+
+    retention = settings.retention
+    return Keeping(
+        enabled=retention.enabled,
+        max_age_s=retention.max_age,
+        per_workflow=retention.keep_per_workflow,
+        daily_backup=settings.backup.daily,
+    )
+
+
+def backups(settings: Settings) -> Backups | None:
+    if not settings.on_sqlite:
+        return None
+    from flowdapt.services.retention import Backups
+    from flowdapt.stores import backup
+
+    directory = settings.paths.backups
+
+    def newest() -> float | None:
+        found = backup.list_backups(directory)
+        return found[0].stat().st_mtime if found else None
+
+    return Backups(
+        new_file=lambda now: directory / backup.file_name(now),
+        newest=newest,
+        prune=lambda: backup.prune(directory, keep=settings.backup.keep),
+    )
