@@ -6,10 +6,14 @@ import hashlib
 import os
 import secrets as entropy
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
+
+import trio
 
 from flowdapt import __version__
 from flowdapt.domain.errors import FlowdaptError
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from flowdapt.services.health import About, DiskWatch
     from flowdapt.services.retention import Backups, Keeping
     from flowdapt.settings import Settings
+
+T = TypeVar("T")
 
 __all__ = ["about", "backups", "disk", "environment", "in_background", "keeping"]
 
@@ -68,6 +74,15 @@ def owner(settings: Settings) -> str:
         :16
     ]
     return f"{place}/{os.getpid()}-{entropy.token_hex(4)}"
+
+
+def in_thread(work: Callable[..., T], *given: Any, **named: Any) -> Callable[[], Awaitable[T]]:
+    """Return what does the work in a thread: services wait on nothing that blocks."""
+
+    async def run() -> T:
+        return await trio.to_thread.run_sync(partial(work, *given, **named))
+
+    return run
 
 
 def about(settings: Settings) -> About:
@@ -124,6 +139,6 @@ def backups(settings: Settings) -> Backups | None:
 
     return Backups(
         new_file=lambda now: directory / backup.file_name(now),
-        newest=newest,
-        prune=lambda: backup.prune(directory, keep=settings.backup.keep),
+        newest=in_thread(newest),
+        prune=in_thread(backup.prune, directory, keep=settings.backup.keep),
     )

@@ -159,7 +159,7 @@ class Parts:
             clock=self.clock,
             keeping=choices.keeping(settings),
             backups=choices.backups(settings),
-            sweep_artifacts=self.artifacts.sweep,
+            sweep_artifacts=choices.in_thread(self.artifacts.sweep),
         )
         self.lifecycle = Lifecycle(
             store=store,

@@ -48,11 +48,14 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Backups:
-    """How copies of the database are named, looked up and thinned out (`stores/backup.py`)."""
+    """How copies of the database are named, looked up and thinned out (`stores/backup.py`).
+
+    `newest` gives the UTC seconds of the newest one.
+    """
 
     new_file: Callable[[datetime], Path]
-    newest: Callable[[], float | None]
-    prune: Callable[[], object]
+    newest: Callable[[], Awaitable[float | None]]
+    prune: Callable[[], Awaitable[object]]
 
 
 class Retention:
@@ -67,7 +70,7 @@ class Retention:
         clock: Clock,
         keeping: Keeping,
         backups: Backups | None = None,
-        sweep_artifacts: Callable[[], int] = lambda: 0,
+        sweep_artifacts: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._store = store
         self._values = values
@@ -149,7 +152,7 @@ class Retention:
         for uid in orphans:
             await self._values.delete_run(uid)
             await self._logs.delete(uid)
-        swept = await trio.to_thread.run_sync(self._sweep_artifacts)
+        swept = 0 if self._sweep_artifacts is None else await self._sweep_artifacts()
         return len(orphans) + swept
 
     # -- backups ---------------------------------------------------------------------------------
@@ -164,13 +167,13 @@ class Retention:
             )
         target = self._backups.new_file(self._clock.now())
         size = await self._store.backup(target)
-        await trio.to_thread.run_sync(self._backups.prune)
+        await self._backups.prune()
         return {"path": str(target), "size_bytes": size}
 
     async def _daily_backup(self) -> None:
         if self._backups is None or not self._keeping.daily_backup:
             return
-        newest = await trio.to_thread.run_sync(self._backups.newest)
+        newest = await self._backups.newest()
         age_s = float("inf") if newest is None else self._clock.now().timestamp() - newest
         if age_s >= BACKUP_EVERY.total_seconds():
             written = await self.backup()
