@@ -30,9 +30,13 @@ _CODE = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 EXPLAINS = "Reason"
 # Where the words beside a code differ from use to use.
 MEANINGS = {
+    "name.invalid": "the name is outside the allowed alphabet or length",
+    "resource.stale": "somebody changed the resource since it was read",
+    "run.bad_input": "a value of the input does not fit the `input_schema`",
     "run.cancelled": "it was cancelled, by whom the message says",
     "settings.syntax": "the file of settings is not TOML",
     "settings.unreadable": "the file of settings cannot be read",
+    "workflow.bad_target": "a target is `package.module.function` or `package.module:function`",
 }
 # What may stand before the dot. A new family is a decision: it is seen by scripts for ever.
 FAMILIES = {error.code.partition(".")[0] for error in error_classes()} | {

@@ -49,7 +49,7 @@ def fault_of_call(words: list[str]) -> str | None:
 
 def fault_of_mention(words: list[str]) -> str | None:
     """Say whether a mention names no command; what stands for words may be left out."""
-    if not words or words[0].startswith("-") or words[0].isupper():
+    if not words or words[0].startswith(("-", "…")) or words[0].isupper():
         return None
     entry = find_entry(words[0])
     if entry is None:

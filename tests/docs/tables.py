@@ -16,11 +16,11 @@ from pydantic import BaseModel
 from flowdapt import embedded, testing
 from flowdapt.api.app import openapi_document
 from flowdapt.api.problems import status_of
-from flowdapt.cli.grammar import Parser, add_common
 from flowdapt.cli.main import exit_code_of
 from flowdapt.client import Client
 from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets
 from flowdapt.domain import errors
+from flowdapt.domain.quantities import parse_duration_s, parse_size_bytes
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, RunState, StageState
 from flowdapt.plugins import hookspecs
 from flowdapt.runtime import artifacts, objects
@@ -132,7 +132,18 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, s
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
-    return f"`{json.dumps(value)}`" if value not in (None, "", (), {}) else "—"
+    parsers = {getattr(one, "func", None) for one in field.metadata}
+    if value in (None, "", (), {}):
+        return "—"
+    if parse_size_bytes in parsers and value:
+        return f"`{_in_units(value, (('GiB', 1024**3), ('MiB', 1024**2), ('KiB', 1024)))}`"
+    if parse_duration_s in parsers and value:
+        return f"`{_in_units(value, (('d', 86400), ('h', 3600), ('m', 60), ('s', 1)))}`"
+    return f"`{json.dumps(value)}`"
+
+
+def _in_units(value: float, units: Iterable[tuple[str, int]]) -> str:
+    return next(f"{value / size:g}{unit}" for unit, size in units if value % size == 0)
 
 
 def cli_commands() -> str:
@@ -151,9 +162,10 @@ def _usage(entry: Entry, command: Command) -> str:
 
 
 def cli_options() -> str:
-    parser = Parser(add_help=False)
-    add_common(parser)
-    rows = ((_option(action), action.help or "") for action in _actions(parser))
+    _, command = next(every_command())
+    groups = command.parser("flowdapt")._action_groups  # argparse has no public list
+    common = next(group for group in groups if "every command" in (group.title or ""))
+    rows = ((_option(action), action.help or "") for action in common._group_actions)
     return table(("Option", "Means"), rows)
 
 
@@ -168,10 +180,7 @@ def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 def rest_routes() -> str:
     rows = (
-        (
-            f"`{method.upper()} {path}`",
-            call.get("summary") or first_sentence(call.get("description")),
-        )
+        (f"`{method.upper()} {path}`", first_sentence(call.get("description") or call["summary"]))
         for path, calls in openapi_document()["paths"].items()
         for method, call in calls.items()
     )
@@ -201,12 +210,13 @@ def members(owner: object, names: Iterable[str] | None = None, prefix: str = "")
 
 
 def _signature(value: object) -> str:
+    """Return names and defaults: the types are in the code, and would fill the line."""
     if not callable(value) or isinstance(value, type):
         return ""
+    bare = inspect.Parameter.empty
     signature = inspect.signature(value)
-    kept = [p for p in signature.parameters.values() if p.name != "self"]
-    shown = signature.replace(parameters=kept, return_annotation=inspect.Signature.empty)
-    return str(shown).replace("'", "").replace(" | None = None", "=None")
+    kept = [p.replace(annotation=bare) for p in signature.parameters.values() if p.name != "self"]
+    return str(signature.replace(parameters=kept, return_annotation=inspect.Signature.empty))
 
 
 def _functions(module: ModuleType) -> list[str]:

@@ -18,7 +18,8 @@ SHOWN = [
     if line.startswith("$ ")
     for words in calls_in(line.removeprefix("$ "))
 ]
-MENTION = re.compile(r"(?:^|[\s`(])flowdapt((?: [\w…<>|./=-]+)+)")
+# "is there a flowdapt daemon" is prose.
+MENTION = re.compile(r"(?<!a )(?<!the )(?:^|(?<=[\s`(]))flowdapt((?: [\w…<>|./=-]+)+)")
 
 
 @pytest.mark.parametrize("words", SHOWN)
