@@ -227,7 +227,11 @@ class Store(ABC):
     @abstractmethod
     async def list_runs(
         self, where: RunFilter, *, cursor: str | None = None, limit: int = 100
-    ) -> Page[RunRecord]: ...
+    ) -> Page[RunRecord]:
+        """List by `where.sort`. `definition`, `config`, `input` and `result` are left out.
+
+        A run that has not come so far (no `started_at`, no `finished_at`) sorts as the oldest.
+        """
 
     @abstractmethod
     async def list_stages(self, uid: str) -> list[StageRecord]:
@@ -303,7 +307,8 @@ class Store(ABC):
     ) -> list[str]:
         """Delete up to `limit` whole terminal runs that finished before; return their uids.
 
-        Never the newest `keep_per_workflow` of a workflow. Events older than that go as well.
+        Never the newest `keep_per_workflow` of a workflow. A run's events go with it, older events of
+        no run as well.
         """
 
     @abstractmethod
@@ -316,4 +321,4 @@ class Store(ABC):
 
     @abstractmethod
     def iter_open_runs(self) -> AsyncIterator[RunRecord]:
-        """Stream the runs that have not ended."""
+        """Stream the runs that have not ended; `definition` and `config` may be left out."""
