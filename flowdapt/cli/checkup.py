@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowdapt.cli.offline import new_store, owned_files, sqlite_file
 from flowdapt.cli.session import Session
@@ -20,6 +20,9 @@ from flowdapt.cli.starting import answers
 from flowdapt.client.endpoints import system
 from flowdapt.domain.errors import AlreadyRunning, FlowdaptError, StartRefused
 from flowdapt.paths import Paths, ensure_private_directory
+
+if TYPE_CHECKING:
+    from flowdapt.settings import Settings
 
 __all__ = ["Finding", "examine"]
 
@@ -199,7 +202,7 @@ def _on_the_files() -> Iterator[Finding]:
         yield Finding("store", "problem", error.message, error.fix)
 
 
-def _store(settings: Any) -> Iterator[Finding]:
+def _store(settings: Settings) -> Iterator[Finding]:
     import trio
 
     if settings.on_sqlite:
@@ -207,7 +210,11 @@ def _store(settings: Any) -> Iterator[Finding]:
         if not database.exists():
             yield Finding("store", "ok", "there is no database yet")
             return
-        yield from _damage(settings, database)
+        # Opening a damaged database would put it aside: look first.
+        damage = _damage(database)
+        if damage:
+            yield _damaged(settings, database, damage)
+            return
     store = new_store(settings)
 
     async def checked() -> list[str]:
@@ -220,17 +227,24 @@ def _store(settings: Any) -> Iterator[Finding]:
     yield from _invariants(trio.run(checked))
 
 
-def _damage(settings: Any, database: Path) -> Iterator[Finding]:
-    """Look before the store opens it: opening puts a damaged database aside."""
-    from flowdapt.stores.backup import newest_good
-    from flowdapt.stores.sqlite import connect
+def _damage(database: Path) -> str | None:
+    import sqlite3
+    from contextlib import closing
 
-    with connect(database) as connection:
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        good = newest_good(settings.paths.backups)
-        fix = f"flowdapt db restore {good}" if good else "there is no good backup; keep the file"
-        yield Finding("store", "problem", f"{database} is damaged: {verdict}", fix)
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if verdict == "ok" else verdict
+
+
+def _damaged(settings: Settings, database: Path, damage: str) -> Finding:
+    from flowdapt.stores.backup import newest_good
+
+    good = newest_good(settings.paths.backups)
+    fix = f"flowdapt db restore {good}" if good else "there is no good backup; keep the file"
+    return Finding("store", "problem", f"{database} is damaged: {' '.join(damage.split())}", fix)
 
 
 def _invariants(problems: list[str]) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ def _problem(screen: Screen, problem: Problem) -> None:
     _line(screen, _place(problem), problem.message, code)
     if problem.suggestion:
         screen.complain((f'    did you mean "{problem.suggestion}"?', None))
-    fix = problem.fix or _next_step(problem)
+    fix = _next_step(problem)
     if fix:
         _fix(screen, fix)
 
@@ -59,6 +59,8 @@ def _place(problem: Problem) -> str:
 
 
 def _next_step(problem: Problem) -> str | None:
+    """Return the fix; for a line of a file, with the command that comes after it."""
     if problem.line is None or problem.source in {None, "-"}:
-        return None
-    return f"change line {problem.line}, then  flowdapt apply -f {problem.source}"
+        return problem.fix
+    first = problem.fix or f"change line {problem.line}"
+    return f"{first}, then  flowdapt apply -f {problem.source}"

@@ -20,7 +20,7 @@ from flowdapt.client.repeating import Repeats
 from flowdapt.client.stream import EventDecoder
 from flowdapt.client.unix import UnixTransport
 from flowdapt.client.wire import Call, ConnectionLost, Feed, Request, Response, error_of
-from flowdapt.domain.errors import TimedOut, Unreachable
+from flowdapt.domain.errors import StartRefused, TimedOut, Unreachable
 from flowdapt.paths import Paths, find_paths
 
 if TYPE_CHECKING:
@@ -152,7 +152,14 @@ class Session:
         if not autostart_allowed():
             return False
         started = time.monotonic()
-        if ensure_daemon(self.paths):
+        try:
+            new = ensure_daemon(self.paths)
+        except StartRefused as refused:
+            # To this command it is a daemon that cannot be reached; `up` ends with the daemon's code.
+            raise Unreachable(
+                refused.message, code=refused.exact_code, fix=refused.fix
+            ) from refused
+        if new:
             self.screen.note(f"started the daemon in {time.monotonic() - started:.1f} s", "dim")
         return True
 

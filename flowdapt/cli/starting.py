@@ -28,17 +28,22 @@ __all__ = ["StartFailed", "answers", "autostart_allowed", "ensure_daemon"]
 START_S = 60.0
 ALREADY_RUNNING = 73
 _POLL_S = 0.01
+_MOST_LINES = 30
 _OFF = {"0", "no", "false", "off"}
 
 
 class StartFailed(StartRefused):
-    """The daemon ended before it was ready; `said` is what it wrote, `exit_code` how it ended."""
+    """The daemon ended before it was ready: the message holds its own words."""
 
     code = "start.failed"
 
     def __init__(self, exit_code: int, said: str) -> None:
-        super().__init__(f"the daemon did not start (exit code {exit_code})", fix="flowdapt doctor")
-        self.exit_code, self.said = exit_code, said
+        words = "\n".join(said.splitlines()[-_MOST_LINES:])
+        super().__init__(
+            f"the daemon did not start (exit code {exit_code})\n{words}".rstrip(),
+            fix="flowdapt doctor",
+        )
+        self.exit_code = exit_code
 
 
 def autostart_allowed() -> bool:
@@ -142,7 +147,7 @@ def _wait_until_ready(
             ours = False
         elif code is not None:
             said = words.read_text("utf-8", "replace") if words is not None else ""
-            raise StartFailed(code, said.strip())
+            raise StartFailed(code, said)
         _pause_until(deadline, "the daemon was not ready in time")
     if process is not None and process.returncode is None:
         # It outlives this command on purpose: nobody is to wait for it, or to warn that nobody did.

@@ -8,6 +8,7 @@ import time
 from typing import Annotated, Any
 
 from flowdapt.cli.cells import amount, duration
+from flowdapt.cli.complaint import complain
 from flowdapt.cli.grammar import Commands, Opt
 from flowdapt.cli.reading import duration_s
 from flowdapt.cli.session import Session
@@ -43,7 +44,8 @@ def up(
     try:
         started = ensure_daemon(session.paths, arguments=arguments, timeout_s=timeout)
     except StartFailed as error:
-        return tell_failed_start(session, error)
+        complain(session.screen, error)
+        return error.exit_code
     session.may_start = False
     found = session.ask(system.status())
     word = f"started in {time.monotonic() - began:.1f} s" if started else "was running"
@@ -55,16 +57,6 @@ def up(
 
     session.output.one(found, show, name=str(found["pid"]))
     return 0
-
-
-def tell_failed_start(session: Session, error: StartFailed) -> int:
-    """Write the daemon's own words, and return its exit code."""
-    session.screen.complain(
-        ("✖ ", "bad"), (error.message, None), (f"   [{error.exact_code}]", "dim")
-    )
-    for line in error.said.splitlines()[-30:]:
-        session.screen.complain((f"    {line}", None))
-    return error.exit_code
 
 
 def _services(services: str | None) -> dict[str, bool]:
