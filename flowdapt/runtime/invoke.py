@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from flowdapt.domain.errors import BadBinding
+from flowdapt.domain.errors import BadBinding, DamagedValue, UnreadableValue
 from flowdapt.domain.task import (
     Cancelled,
     ErrorInfo,
     Failed,
     Finished,
-    ItemFailure,
+    LogLine,
     Lost,
     MapSlice,
+    MetricPoint,
+    Progress,
     Started,
     ValueRef,
 )
@@ -34,12 +36,13 @@ from flowdapt.runtime.binding import (
 )
 from flowdapt.runtime.context import RunContext, activate
 from flowdapt.runtime.failures import clean, describe
+from flowdapt.runtime.item_loop import ItemLoop, await_it, is_async, item_caller
 from flowdapt.runtime.masking import masker_of
 from flowdapt.runtime.modules import ImportFailed
 from flowdapt.runtime.sources import Items, Sources, as_items
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from flowdapt.domain.task import Outcome, TaskCall, TaskEvent, WorkerEnvironment
     from flowdapt.runtime.masking import Masker
@@ -48,9 +51,6 @@ if TYPE_CHECKING:
     Find = Callable[[str], Callable[..., Any]]
 
 __all__ = ["Invoker", "StopBody"]
-
-# What the failures of one slice may weigh: the slice ends there and the next one goes on.
-_FAILURES_MAX_BYTES = 1024 * 1024
 
 
 class StopBody(BaseException):
@@ -83,7 +83,7 @@ class Invoker:
         started = perf_counter()
         masker = masker_of(call.secrets)
         try:
-            return self._run(call, emit, masker)
+            return self._run(call, _masking(emit, masker) if masker else emit, masker)
         except StopBody:
             return Cancelled("stopped")
         except SystemExit as stop:
@@ -98,7 +98,9 @@ class Invoker:
     def _run(self, call: TaskCall, emit: Emit, masker: Masker) -> Outcome:
         function = self._find(call.target)
         with activate(call, self._environment, emit) as context:
-            if call.map is not None:
+            if call.map is None:
+                self._sources.forget()
+            else:
                 return self._run_slice(call, call.map, function, context, emit, masker)
             bound = self._bind(call, function, context)
             self._enter(context)
@@ -106,7 +108,7 @@ class Invoker:
             begun = perf_counter()
             result = function(*bound.before, *bound.after, **bound.keywords)
             if type(result) is CoroutineType:
-                result = _await(result)
+                result = await_it(result)
             took = perf_counter() - begun
         return Finished(self._encode(result, call, masker), took, worker_pid=self._pid)
 
@@ -140,9 +142,16 @@ class Invoker:
 
     def _decode_all(self, call: TaskCall, skip: int = -1) -> list[Any]:
         return [
-            None if place == skip else values.decode(ref, self._root)
+            None if place == skip else self._decode_one(place, ref)
             for place, ref in enumerate(call.args)
         ]
+
+    def _decode_one(self, place: int, ref: ValueRef) -> Any:
+        try:
+            return values.decode(ref, self._root)
+        except (UnreadableValue, DamagedValue) as error:
+            what = f"the result of dependency {place + 1}{_type_of(ref)}"
+            raise type(error)(f"{what}: {error.message}") from error.__cause__
 
     # -- mapped stages -----------------------------------------------------------------------------
 
@@ -160,10 +169,10 @@ class Invoker:
         self._enter(context)
         emit(Started(self._pid))
         begun = perf_counter()
-        loop = _Loop(call.stage, cut, context, masker)
-        one = _item_caller(function, bound)
-        if _is_async(function):
-            _await(loop.run_async(one, items, stop))
+        loop = ItemLoop(call.stage, cut, context, masker)
+        one = item_caller(function, bound)
+        if is_async(function):
+            await_it(loop.run_async(one, items, stop))
         else:
             loop.run(one, items, stop)
         took = perf_counter() - begun
@@ -188,6 +197,14 @@ class Invoker:
         return items, bind_dependencies(parameters, placed, context, item_at=cut.source)
 
 
+def _type_of(ref: ValueRef) -> str:
+    """Return the type that its preview tells, in parentheses."""
+    try:
+        return f" ({msgspec.json.decode(ref.preview)['type']})" if ref.preview else ""
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return ""
+
+
 def _items_of_input(given: Any, key: str) -> Items:
     if not isinstance(given, dict) or key not in given:
         raise BadBinding(
@@ -197,79 +214,19 @@ def _items_of_input(given: Any, key: str) -> Items:
     return as_items(given[key])
 
 
-def _item_caller(function: Callable[..., Any], bound: Bound) -> Callable[[Any], Any]:
-    """Return the leanest call: with a million items each layer is seen."""
-    before, after, keywords = bound.before, bound.after, bound.keywords
-    if not bound.takes_item:
-        return lambda item: function(*before, *after, **keywords)
-    if not (before or after or keywords):
-        return function
-    return lambda item: function(*before, item, *after, **keywords)
+def _masking(emit: Emit, masker: Masker) -> Emit:
+    """Return an `emit` through which no secret leaves in what the stage says of itself."""
 
+    def say(event: TaskEvent) -> None:
+        if isinstance(event, LogLine):
+            event = msgspec.structs.replace(event, text=masker.text(event.text))
+        elif isinstance(event, Progress):
+            event = msgspec.structs.replace(event, message=masker.text(event.message))
+        elif isinstance(event, MetricPoint):
+            event = msgspec.structs.replace(event, name=masker.text(event.name))
+        emit(event)
 
-class _Loop:
-    """The items of one slice: results in order, None where an item failed."""
-
-    def __init__(self, stage: str, cut: MapSlice, context: RunContext, masker: Masker) -> None:
-        self._stage = stage
-        self._cut = cut
-        self._context = context
-        self._masker = masker
-        self._weight = 0
-        self.results: list[Any] = []
-        self.failures: list[ItemFailure] = []
-
-    def run(self, one: Callable[[Any], Any], items: Items, stop: int) -> None:
-        cut, enter, add, clock = (
-            self._cut,
-            self._context.enter_item,
-            self.results.append,
-            perf_counter,
-        )
-        deadline = clock() + cut.budget_s
-        for index in range(cut.start, stop):
-            enter(index)
-            try:
-                result = one(items[index])
-                if type(result) is CoroutineType:
-                    result = _await(result)
-                add(result)
-            except (Exception, KeyboardInterrupt) as error:
-                if self._failed(index, error):
-                    break
-            if clock() >= deadline:
-                break
-
-    async def run_async(self, one: Callable[[Any], Any], items: Items, stop: int) -> None:
-        deadline = perf_counter() + self._cut.budget_s
-        for index in range(self._cut.start, stop):
-            self._context.enter_item(index)
-            try:
-                self.results.append(await one(items[index]))
-            except Exception as error:
-                if self._failed(index, error):
-                    break
-            if perf_counter() >= deadline:
-                break
-
-    def _failed(self, index: int, error: BaseException) -> bool:
-        """Note a failing item; say whether the slice ends with it."""
-        told = describe(error, stage=self._stage, index=index, mask=self._masker.text)
-        self.results.append(None)
-        self.failures.append(ItemFailure(index, told))
-        self._weight += len(told.message) + len(told.traceback)
-        return self._cut.stop_on_failure or self._weight > _FAILURES_MAX_BYTES
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    code = getattr(function, "__code__", None)
-    return bool(code and code.co_flags & 0x80)
-
-
-def _await(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    import asyncio
-
-    return asyncio.run(coroutine)
+    return say
 
 
 def _exited(call: TaskCall, stop: SystemExit, pid: int) -> Lost:

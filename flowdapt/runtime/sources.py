@@ -1,7 +1,7 @@
 """Decide how a mapped stage reads the items of its source, slice after slice, without decoding it anew.
 
-Only what no item can change is kept: scalars, and the texts of JSON items. Everything else is
-decoded again for each slice, so that one item never sees what another did to it.
+Scalars and the texts of JSON items are kept: no item can change them. Any other list is kept as well,
+but each of its items is handed out once, so that no item sees what an earlier try did to it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Items", "Sources", "as_items"]
 
 _IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes})
+_OPEN_PARTS_MAX = 8
+
 _read_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _read = msgspec.json.Decoder().decode
 
@@ -43,12 +45,32 @@ class _JsonItems:
         return _read(self._raws[index])
 
 
+class _OnceItems:
+    """Items that a body may change: one that was handed out before comes from a new decoding."""
+
+    def __init__(self, ref: ValueRef, root: str, value: Any) -> None:
+        self._ref = ref
+        self._root = root
+        self._items = as_items(value)
+        self._given = bytearray(len(self._items))
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def __getitem__(self, index: int, /) -> Any:
+        if self._given[index]:
+            self._items = as_items(values.decode(self._ref, self._root))
+            self._given = bytearray(len(self._items))
+        self._given[index] = 1
+        return self._items[index]
+
+
 class _PartItems:
     """Items of a list in parts; a part is opened when its first item is asked for."""
 
-    def __init__(self, parts: tuple[Part, ...], length: int, sources: Sources) -> None:
+    def __init__(self, parts: tuple[Part, ...], length: int, root: str) -> None:
         self._parts = parts
-        self._sources = sources
+        self._root = root
         self._owner = [-1] * length
         for number, part in enumerate(parts):
             self._owner[part.start : part.stop] = [number] * (part.stop - part.start)
@@ -63,15 +85,18 @@ class _PartItems:
             return None
         opened = self._open.get(number)
         if opened is None:
-            opened, safe = self._sources.read(self._parts[number].value)
-            if not safe:
-                self._open.clear()
-            self._open[number] = opened
+            opened = self._open_part(number)
         return opened[index - self._parts[number].start]
+
+    def _open_part(self, number: int) -> Items:
+        while len(self._open) >= _OPEN_PARTS_MAX:
+            del self._open[next(iter(self._open))]
+        opened = self._open[number] = _read_items(self._parts[number].value, self._root)
+        return opened
 
 
 class Sources:
-    """Opens sources and keeps the last one that is safe to keep."""
+    """Opens sources and keeps the last one."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -81,29 +106,31 @@ class Sources:
     def open(self, ref: ValueRef) -> Items:
         """Return the items behind a reference; raise BadBinding when it is no list."""
         key = (ref.kind, ref.location, ref.sha256, ref.data, ref.parts)
-        if key == self._key:
-            return self._kept
-        if ref.kind == "parts" or ref.codec == "parts":
-            items: Items = _PartItems(values.read_parts(ref, self._root), ref.length or 0, self)
-            # Its own pieces may be unsafe: only the list of parts would be worth keeping.
-            return items
-        items, safe = self.read(ref)
-        self._key, self._kept = (key, items) if safe else (None, ())
-        return items
+        if key != self._key:
+            self.forget()
+            self._kept = _open(ref, self._root)
+            self._key = key
+        return self._kept
 
     def forget(self) -> None:
         """Let go of what is kept."""
         self._key, self._kept = None, ()
 
-    def read(self, ref: ValueRef) -> tuple[Items, bool]:
-        """Return the items and whether they may be used again."""
-        value = values.decode(ref, self._root)
-        items = as_items(value)
-        if set(map(type, value)) <= _IMMUTABLE:
-            return items, True
-        if ref.codec == "json":
-            return _JsonItems(_read_raw_list(values.read_json(ref, self._root))), True
-        return items, False
+
+def _open(ref: ValueRef, root: str) -> Items:
+    if ref.kind == "parts" or ref.codec == "parts":
+        return _PartItems(values.read_parts(ref, root), ref.length or 0, root)
+    return _read_items(ref, root)
+
+
+def _read_items(ref: ValueRef, root: str) -> Items:
+    value = values.decode(ref, root)
+    items = as_items(value)
+    if set(map(type, value)) <= _IMMUTABLE:
+        return items
+    if ref.codec == "json":
+        return _JsonItems(_read_raw_list(values.read_json(ref, root)))
+    return _OnceItems(ref, root, value)
 
 
 def as_items(value: Any) -> Items:

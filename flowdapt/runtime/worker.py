@@ -42,8 +42,6 @@ from flowdapt.runtime.restore import Baseline
 from flowdapt.runtime.stage_logs import ContextLogHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from flowdapt.domain.task import Outcome, TaskCall, TaskEvent
     from flowdapt.runtime.masking import Masker
 
@@ -120,10 +118,9 @@ class Worker:
 
     def _run(self, call: TaskCall) -> Outcome:
         masker = masker_of(call.secrets)
-        say = self._speaker(masker)
         captures = self._open_captures(masker)
         try:
-            outcome = self._invoker.run(call, say)
+            outcome = self._invoker.run(call, self._say)
         except StopBody:
             # The signal came outside the body's own frames.
             outcome = Cancelled("stopped")
@@ -157,17 +154,11 @@ class Worker:
         context = self._context
         return None if context is None else context.index
 
-    def _speaker(self, masker: Masker) -> Callable[[TaskEvent], None]:
-        """Return the `emit` of a task: records of `logging` are bounded and masked on the way."""
-        outbox_say = self._outbox.say
-
-        def say(event: TaskEvent) -> None:
-            if type(event) is LogLine:
-                text = clean(masker.text(event.text), LINE_MAX_BYTES)
-                event = structs.replace(event, text=text)
-            outbox_say(event)
-
-        return say
+    def _say(self, event: TaskEvent) -> None:
+        """Send what the stage says; records of `logging` are bounded on the way."""
+        if type(event) is LogLine:
+            event = structs.replace(event, text=clean(event.text, LINE_MAX_BYTES))
+        self._outbox.say(event)
 
     def _run_fenced(self, call: TaskCall) -> Outcome:
         """Run with what holds for this task alone; the environment is put back by the baseline."""

@@ -146,6 +146,13 @@ class BaseContract(RunsExecutor):
             assert (await bench.value(mine))[1] == {"API_KEY": "s3cr3t-value"}
             assert await bench.value(bench.call("find_secret")) == [None, {}]
 
+    async def test_a_secret_is_masked_in_what_the_stage_says(self) -> None:
+        async with self.bench() as bench:
+            call = bench.call("speak", "s3cr3t-value", secrets={"API_KEY": "s3cr3t-value"})
+            await bench.finished(call)
+            assert Progress(1, 4, "***") in bench.events
+            assert lines_of(bench.events, "log") == ["warned: ***"]
+
     async def test_a_secret_is_masked_in_errors(self) -> None:
         async with self.bench() as bench:
             failed = await bench.failed(bench.call("reveal", secrets={"API_KEY": "s3cr3t-value"}))

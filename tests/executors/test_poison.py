@@ -340,6 +340,7 @@ async def test_a_changed_file_is_noticed_before_it_is_read(tmp_path: Path) -> No
         witness.unlink()
         failed = await bench.failed(bench.call(poison("take"), value))
         assert failed.error.type == "flowdapt.domain.errors.DamagedValue"
+        assert "dependency 1 (poison.Evil)" in failed.error.message
         assert not witness.exists()
 
 

@@ -56,6 +56,25 @@ def test_scalars_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert sources.open(ref) is first
 
 
+def test_what_may_be_changed_is_decoded_again_only_when_it_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources, ref = Sources(str(tmp_path)), stored(tmp_path, [[(0,)], [(1,)], [(2,)]])
+    decoded: list[int] = []
+    real = values.decode
+
+    def count(*given: Any) -> Any:
+        decoded.append(1)
+        return real(*given)
+
+    monkeypatch.setattr(values, "decode", count)
+    for index in range(3):
+        assert sources.open(ref)[index] == [(index,)]
+    assert len(decoded) == 1
+    assert sources.open(ref)[1] == [(1,)]
+    assert len(decoded) == 2
+
+
 def test_another_source_takes_the_place_of_the_kept_one(tmp_path: Path) -> None:
     sources = Sources(str(tmp_path))
     one = values.encode([1], str(tmp_path), "run/a", inline_max_bytes=0)
