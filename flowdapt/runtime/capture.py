@@ -24,6 +24,8 @@ __all__ = ["LINE_MAX_BYTES", "Capture", "OutputStream", "flush_c_streams", "repl
 LINE_MAX_BYTES = 64 * 1024
 # Bytes alone are no bound: a line costs the daemon far more than its text when it is short.
 HEAD_MAX_LINES, TAIL_MAX_LINES = 50_000, 10_000
+# Small writes are kept together: a million of them would weigh ten times their text.
+_TAIL_PIECE = 4096
 _LEVELS = {"stdout": "info", "stderr": "warning"}
 
 
@@ -47,7 +49,7 @@ class Capture:
         self._head_bytes = max_bytes // 2
         self._head_lines = HEAD_MAX_LINES
         self._tail_max = max_bytes - self._head_bytes
-        self._tail: deque[bytes] = deque()
+        self._tail: deque[bytearray] = deque()
         self._tail_bytes = 0
         self._cut_bytes = 0
         self._over = False
@@ -99,7 +101,10 @@ class Capture:
         self._line.clear()
 
     def _keep(self, chunk: bytes) -> None:
-        self._tail.append(chunk)
+        if self._tail and len(self._tail[-1]) < _TAIL_PIECE:
+            self._tail[-1] += chunk
+        else:
+            self._tail.append(bytearray(chunk))
         self._tail_bytes += len(chunk)
         while self._tail and self._tail_bytes - len(self._tail[0]) >= self._tail_max:
             dropped = self._tail.popleft()

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import trio
 
 from flowdapt.domain.task import WorkerEnvironment
@@ -81,7 +80,3 @@ async def soon(condition: Callable[[], bool], *, seconds: float, what: str) -> N
 
 def rss_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def as_data(value: Any) -> bytes:
-    return msgspec.json.encode(value)
