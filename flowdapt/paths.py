@@ -10,13 +10,14 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowdapt.domain.errors import StartRefused, StoreUnwritable, UnsafeDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["SOCKET_PATH_MAX_BYTES", "Paths", "ensure_private_directory", "find_paths"]
 
@@ -73,7 +74,7 @@ def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
     chosen = environ.get("FLOWDAPT_HOME")
     if chosen:
         home = Path(chosen).expanduser().absolute()
-        runtime = _short_enough(home, [home / "run", *_runtime_candidates(home, environ)])
+        runtime = _short_enough(home, chain([home / "run"], _runtime_candidates(home, environ)))
         return Paths(home, home, runtime, home / "logs", home)
     import platformdirs
 
@@ -103,7 +104,7 @@ def _runtime_candidates(data: Path, environ: Mapping[str, str]) -> Iterator[Path
     yield platformdirs.user_cache_path("flowdapt", appauthor=False) / f"run-{mark}"
 
 
-def _short_enough(data: Path, candidates: list[Path]) -> Path:
+def _short_enough(data: Path, candidates: Iterable[Path]) -> Path:
     for directory in candidates:
         if len(os.fsencode(directory / _SOCKET)) <= SOCKET_PATH_MAX_BYTES:
             return directory

@@ -9,7 +9,7 @@ from flowdapt.cli.cells import amount
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import read_pairs
 from flowdapt.cli.session import Session
-from flowdapt.cli.sources import Sources, gather
+from flowdapt.cli.sources import Files, Recursive, Sources, gather
 from flowdapt.cli.tables import Column
 from flowdapt.cli.usage import UsageProblem
 from flowdapt.cli.views import text
@@ -18,12 +18,7 @@ from flowdapt.domain.errors import InvalidInput
 
 commands = Commands()
 
-Files = Annotated[
-    list[str] | None,
-    Opt("-f --file -p --path", "file, directory, or - for stdin; repeat for more", "FILE", "file"),
-]
 MoreFiles = Annotated[list[str] | None, Arg("the same as -f", "FILE", "file")]
-Recursive = Annotated[bool, Opt("-R --recursive", "directories with all that is below")]
 
 _STYLES = {"created": "good", "updated": "busy", "unchanged": "dim", "deleted": "warn"}
 APPLIED_COLUMNS = (

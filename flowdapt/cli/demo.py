@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from flowdapt.cli.cells import amount, size
 from flowdapt.cli.grammar import Commands, Opt
 from flowdapt.cli.run import submit
+from flowdapt.cli.run_lists import list_runs
 from flowdapt.cli.run_page import headline, tell_error
-from flowdapt.cli.runs import list_runs
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import Column, draw
 from flowdapt.cli.waiting import outcome_code, wait_for

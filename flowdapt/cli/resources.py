@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
-from flowdapt.cli.apply import Files, Recursive
 from flowdapt.cli.artifact import list_artifacts, show_artifact
 from flowdapt.cli.cells import moment
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.kinds import kind_of
 from flowdapt.cli.lists import LISTS
 from flowdapt.cli.reading import moment_ago, read_pairs
+from flowdapt.cli.run_lists import delete_runs, list_runs
 from flowdapt.cli.run_page import show_run
-from flowdapt.cli.runs import delete_runs, list_runs
 from flowdapt.cli.session import Session
+from flowdapt.cli.sources import Files, Recursive, gather
 from flowdapt.cli.tables import Column, draw, fields
 from flowdapt.cli.usage import UsageProblem
 from flowdapt.cli.views import RESOURCE_COLUMNS, RUN_COLUMNS, text
@@ -253,7 +253,6 @@ def delete(
 
 
 def _delete_those_of_files(session: Session, files: Sequence[str], recursive: bool) -> None:
-    from flowdapt.cli.sources import gather
     from flowdapt.domain.documents import read
     from flowdapt.domain.validation import check_all, invalid
 

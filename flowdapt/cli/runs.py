@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import amount
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import duration_s, moment_ago, read_pairs
 from flowdapt.cli.run import print_result, report
+from flowdapt.cli.run_lists import delete_runs, list_runs
 from flowdapt.cli.run_page import headline, show_run, tell_error
 from flowdapt.cli.session import Session
 from flowdapt.cli.views import METRIC_COLUMNS, RUN_COLUMNS
@@ -20,7 +20,6 @@ commands = Commands()
 
 RunName = Annotated[str, Arg("name or uid of the run, or the beginning of either", "RUN", "run")]
 RunNames = Annotated[list[str], Arg("names or uids of runs, or the beginnings", "RUN", "run")]
-_PAGE = 500
 
 
 @commands.add("ls")
@@ -58,20 +57,6 @@ def ls(
     session.output.many(page, RUN_COLUMNS)
     if page["next"] and session.output.for_people:
         session.screen.note(f"the first {len(page['items'])}; more with --limit or --all", "dim")
-
-
-def list_runs(session: Session, *, limit: int, every: bool, **where: Any) -> dict[str, Any]:
-    """Return a list of runs, put together from as many pages as it takes."""
-    where["namespace"] = session.common.namespace
-    items: list[Any] = []
-    cursor = None
-    while True:
-        size = _PAGE if every else min(limit - len(items), _PAGE)
-        page = session.ask(calls.list_(cursor=cursor, limit=size, **where))
-        items += page["items"]
-        cursor = page.get("next")
-        if cursor is None or (len(items) >= limit and not every):
-            return {"items": items, "next": cursor}
 
 
 @commands.add("show")
@@ -203,16 +188,6 @@ def compare(
 def rm(session: Session, runs: RunNames) -> int:
     """Delete runs that have ended: rows, logs and values."""
     return delete_runs(session, runs)
-
-
-def delete_runs(session: Session, runs: Sequence[str]) -> int:
-    found = [session.ask(calls.get(run)) for run in runs]
-    if len(found) > 1 and not session.confirm(f"delete {amount(len(found), 'run')}?"):
-        return 1
-    for run in found:
-        session.ask(calls.delete(run["uid"]))
-        session.screen.note(f"deleted {run['name']}")
-    return 0
 
 
 def _tell(session: Session, found: Sequence[Mapping[str, Any]]) -> None:

@@ -9,12 +9,20 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+from flowdapt.cli.grammar import Opt
 from flowdapt.cli.reading import read_bytes
 from flowdapt.cli.usage import UsageProblem
 from flowdapt.domain.errors import FlowdaptError, NotFound, Problem
 
-__all__ = ["Sources", "gather"]
+__all__ = ["Files", "Recursive", "Sources", "gather"]
+
+Files = Annotated[
+    list[str] | None,
+    Opt("-f --file -p --path", "file, directory, or - for stdin; repeat for more", "FILE", "file"),
+]
+Recursive = Annotated[bool, Opt("-R --recursive", "directories with all that is below")]
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterator
 
 from flowdapt.client.wire import ConnectionLost, Request
@@ -17,7 +17,7 @@ _FIRST_S, _LONGEST_S = 0.05, 1.0
 
 def new_key() -> str:
     """Return an idempotency key that nobody has used."""
-    return f"key-{secrets.token_hex(12)}"
+    return f"key-{os.urandom(12).hex()}"
 
 
 class Repeats:

@@ -1,0 +1,39 @@
+"""Decide how many runs are read or deleted at once: lists are put together from pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flowdapt.cli.cells import amount
+from flowdapt.cli.session import Session
+from flowdapt.client.endpoints import runs as calls
+
+__all__ = ["delete_runs", "list_runs"]
+
+_PAGE = 500
+
+
+def list_runs(session: Session, *, limit: int, every: bool, **where: Any) -> dict[str, Any]:
+    """Return a list of runs, put together from as many pages as it takes."""
+    where["namespace"] = session.common.namespace
+    items: list[Any] = []
+    cursor = None
+    while True:
+        size = _PAGE if every else min(limit - len(items), _PAGE)
+        page = session.ask(calls.list_(cursor=cursor, limit=size, **where))
+        items += page["items"]
+        cursor = page.get("next")
+        if cursor is None or (len(items) >= limit and not every):
+            return {"items": items, "next": cursor}
+
+
+def delete_runs(session: Session, runs: Sequence[str]) -> int:
+    """Delete runs, after a question when they are several."""
+    found = [session.ask(calls.get(run)) for run in runs]
+    if len(found) > 1 and not session.confirm(f"delete {amount(len(found), 'run')}?"):
+        return 1
+    for run in found:
+        session.ask(calls.delete(run["uid"]))
+        session.screen.note(f"deleted {run['name']}")
+    return 0
