@@ -122,10 +122,19 @@ class Parts:
 
         settings, store, broker = self.settings, self.store, self.broker
         tools = DriverTools(
-            store, broker, self.logs, self.values, self.clock, SecretDelivery(self.secrets, masks)
+            store,
+            broker,
+            self.logs,
+            self.values,
+            self.clock,
+            SecretDelivery(self.secrets, masks),
+            settings.local.start_timeout,
         )
         alone = settings.on_sqlite
-        self.compute = Compute(tools, self.executors, owner=self.owner, alone=alone)
+        disk = choices.disk(settings)
+        self.compute = Compute(
+            tools, self.executors, owner=self.owner, alone=alone, has_room=disk.has_room
+        )
         self.resources = Resources(
             store=store,
             broker=broker,
@@ -149,7 +158,7 @@ class Parts:
             clock=self.clock,
             executors=self.executors,
             active_executor=lambda: DEFAULT_EXECUTOR,
-            disk=choices.disk(settings),
+            disk=disk,
             slots=self.compute.slots,
         )
         self.retention = Retention(

@@ -35,7 +35,15 @@ async def input_lengths(run: RunRecord, spec: WorkflowSpec, values: ValueStore) 
 class Calls:
     """Makes the calls of one run."""
 
-    def __init__(self, run: RunRecord, spec: WorkflowSpec, stages: dict[str, StageRecord]) -> None:
+    def __init__(
+        self,
+        run: RunRecord,
+        spec: WorkflowSpec,
+        stages: dict[str, StageRecord],
+        *,
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        self._start_timeout_s = start_timeout_s
         self._uid = run.uid
         self._epoch = run.epoch
         self._stages = stages
@@ -66,6 +74,7 @@ class Calls:
             secrets=secrets,
             gpu_devices=gpu_devices,
             memory_limit_bytes=spec.resources.memory,
+            start_timeout_s=self._start_timeout_s,
         )
 
     def _inline_max_bytes(self, stage: str) -> int:

@@ -6,7 +6,7 @@ must be known is in the store; messages only make it quick.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import structlog
@@ -37,7 +37,8 @@ class Compute:
     """The compute service of one daemon. `alone`: no other daemon can own runs of this store.
 
     `owner` is `place/instance`. Who holds the lock of a place knows that all earlier instances of it
-    are dead, and takes over from them at once; from others when their lease is over.
+    are dead, and takes over from them at once; from others when their lease is over. Nothing new is
+    begun while `has_room` says that the disk is too full.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Compute:
         owner: str,
         alone: bool = True,
         max_open_runs: int = 500,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._tools = tools
         self._executors = executors
         self._owner = owner
         self._lease_s = 0.0 if alone else _LEASE_S
         self._max_open = max_open_runs
+        self._has_room = has_room
         self._drivers: dict[str, RunDriver] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._scopes: dict[str, trio.CancelScope] = {}
@@ -73,6 +76,7 @@ class Compute:
             and not self._draining
             and executor in self._executors
             and len(self._drivers) < self._max_open
+            and self._has_room()
         )
 
     def live(self, uid: str) -> Mapping[str, LiveStage]:
@@ -140,7 +144,7 @@ class Compute:
 
     async def _claim(self) -> None:
         room = self._max_open - len(self._drivers)
-        if self._draining or room <= 0:
+        if self._draining or room <= 0 or not self._has_room():
             return
         with _tolerated("claim"):
             claimed = await self._tools.store.claim(self._owner, limit=min(room, 100))

@@ -81,6 +81,7 @@ class DriverTools:
     values: ValueStore
     clock: Clock
     secrets: SecretSource | None = None
+    start_timeout_s: float = 60.0
 
 
 @lru_cache(maxsize=256)
@@ -144,7 +145,12 @@ class RunDriver:
     async def drive(self) -> None:
         """Return when the run is terminal, was drained, or belongs to somebody else."""
         self._machine = await self._make_machine()
-        self._calls = Calls(self._loaded.run, self._spec, self._machine.stages)
+        self._calls = Calls(
+            self._loaded.run,
+            self._spec,
+            self._machine.stages,
+            start_timeout_s=self._tools.start_timeout_s,
+        )
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._machine.begin(self._tools.clock.now())

@@ -56,6 +56,10 @@ class DiskWatch:
     def free_bytes(self) -> int:
         return shutil.disk_usage(self._data).free
 
+    def has_room(self) -> bool:
+        """Say whether enough is free to begin new work."""
+        return self.free_bytes() >= self.min_bytes
+
     def look(self) -> str | None:
         """Return the type of the event to tell, when the state has changed."""
         low = self.free_bytes() < self._warn_bytes

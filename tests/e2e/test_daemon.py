@@ -307,3 +307,15 @@ def _let_pass(seconds: float) -> None:
     import threading
 
     threading.Event().wait(seconds)
+
+
+def test_nothing_begins_on_a_full_disk_and_nothing_is_lost(daemon: Daemon) -> None:
+    daemon.environ["FLOWDAPT_STORAGE__MIN_FREE"] = "1000PB"
+    daemon.start()
+    daemon.define("hello", "def stage():\n    return 1")
+    run = daemon.run("hello", wait_s=1)
+    assert run["state"] == "queued"
+    daemon.stop()
+    del daemon.environ["FLOWDAPT_STORAGE__MIN_FREE"]
+    daemon.start()
+    assert daemon.json("GET", f"/api/v1/runs/{run['uid']}", prefer="wait=20")["state"] == "finished"

@@ -46,3 +46,9 @@ async def test_low_disk_is_told_once_and_its_recovery_too(
         assert state.warnings() == []
         nursery.cancel_scope.cancel()
     assert [event.type for event in await store.list_events()] == [DISK_LOW, DISK_RECOVERED]
+
+
+def test_new_work_needs_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.shutil, "disk_usage", lambda _path: Usage(9999, 0, 100))
+    assert DiskWatch(Path("/"), warn_bytes=0, min_bytes=100).has_room()
+    assert not DiskWatch(Path("/"), warn_bytes=0, min_bytes=101).has_room()
