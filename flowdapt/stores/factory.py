@@ -40,7 +40,7 @@ def create_store(url: str, *, data_dir: Path, clock: Clock, readers: int = 3) ->
 
         return SqlStore(SqliteBase(path, clock), readers=readers)
     if url.partition("://")[0].split("+")[0] in ("postgresql", "postgres"):
-        from flowdapt.stores.postgres import PostgresBase
+        from flowdapt.stores.postgres_base import PostgresBase
 
         return SqlStore(PostgresBase(url), readers=readers)
     raise StartRefused(

@@ -18,7 +18,7 @@ import trio
 from flowdapt.domain.errors import FlowdaptError, Unavailable
 from flowdapt.stores.links import Link, Tx
 
-__all__ = ["ReaderLane", "WriterLane"]
+__all__ = ["ATTEMPTS", "Lane", "Request", "WriterLane", "deliver"]
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ ATTEMPTS = 6
 TEND_EVERY = 200
 
 
-class _Request(Generic[T]):
+class Request(Generic[T]):
     """One piece of work and who waits for it."""
 
     __slots__ = ("abandoned", "durable", "result", "task", "ticket", "work")
@@ -55,20 +55,20 @@ class _Request(Generic[T]):
         self.result = outcome.Error(error)
 
 
-def _wake(requests: Sequence[_Request[Any]]) -> None:
+def _wake(requests: Sequence[Request[Any]]) -> None:
     for request in requests:
         if not request.abandoned and request.result is not None:
             trio.lowlevel.reschedule(request.task, request.result)
 
 
-class _Lane:
+class Lane:
     """A queue of requests and the loop that waits for their answers."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[_Request[Any] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Request[Any] | None] = SimpleQueue()
         self._token: trio.lowlevel.TrioToken | None = None
 
-    async def _ask(self, request: _Request[T], *, may_abandon: bool) -> T:
+    async def _ask(self, request: Request[T], *, may_abandon: bool) -> T:
         if self._token is None:
             raise Unavailable("the store is closed")
         self._queue.put(request)
@@ -83,7 +83,7 @@ class _Lane:
         return answer
 
 
-class WriterLane(_Lane):
+class WriterLane(Lane):
     """The one connection that writes: a thread's, lent to the loop for what needs no disk."""
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class WriterLane(_Lane):
                 return quick.unwrap()
         self._waiting += 1
         try:
-            return await self._ask(_Request(work, durable=durable), may_abandon=False)
+            return await self._ask(Request(work, durable=durable), may_abandon=False)
         finally:
             self._waiting -= 1
 
@@ -137,7 +137,7 @@ class WriterLane(_Lane):
             self._since_tended += 1
             if self._since_tended >= TEND_EVERY:
                 self._since_tended = 0
-                reminder = _Request(_nothing, durable=False)
+                reminder = Request(_nothing, durable=False)
                 reminder.abandoned = True
                 self._queue.put(reminder)
 
@@ -158,14 +158,14 @@ class WriterLane(_Lane):
             if batch:
                 with self._in_use:
                     _perform(link, batch)
-                _deliver(token, batch)
+                deliver(token, batch)
             with self._in_use:
                 link.tend(idle=self._queue.empty())
         link.close()
 
-    def _gather(self) -> tuple[list[_Request[Any]], bool]:
+    def _gather(self) -> tuple[list[Request[Any]], bool]:
         """Wait for one request, then take what else is there."""
-        batch: list[_Request[Any]] = []
+        batch: list[Request[Any]] = []
         request = self._queue.get()
         while request is not None:
             if request.take():
@@ -179,7 +179,7 @@ class WriterLane(_Lane):
         return batch, request is None
 
 
-def _deliver(token: trio.lowlevel.TrioToken | None, batch: Sequence[_Request[Any]]) -> None:
+def deliver(token: trio.lowlevel.TrioToken | None, batch: Sequence[Request[Any]]) -> None:
     assert token is not None
     try:
         token.run_sync_soon(_wake, batch)
@@ -187,7 +187,7 @@ def _deliver(token: trio.lowlevel.TrioToken | None, batch: Sequence[_Request[Any
         return
 
 
-def _perform(link: Link, batch: Sequence[_Request[Any]]) -> None:
+def _perform(link: Link, batch: Sequence[Request[Any]]) -> None:
     """Give every request of the group its answer."""
     error: Exception = Unavailable("the store gave no answer")
     for attempt in range(ATTEMPTS):
@@ -215,7 +215,7 @@ class _Spoiled(Exception):
     """A member refused after it had written."""
 
 
-def _together(link: Link, batch: Sequence[_Request[Any]]) -> None:
+def _together(link: Link, batch: Sequence[Request[Any]]) -> None:
     tx = link.begin(durable=any(request.durable for request in batch))
     for request in batch:
         tx.dirty = False
@@ -246,75 +246,3 @@ def _alone(link: Link, tx: Tx, work: Callable[[Tx], T]) -> outcome.Value[T] | ou
     for call in tx.after:
         call()
     return outcome.Value(answer)
-
-
-class ReaderLane(_Lane):
-    """Threads that read, started when there is something to read."""
-
-    def __init__(self, connect: Callable[[], Link], *, threads: int) -> None:
-        super().__init__()
-        self._connect = connect
-        self._wanted = threads
-        self._threads: list[threading.Thread] = []
-
-    def start(self) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-
-    async def read(self, work: Callable[[Tx], T]) -> T:
-        """Return what the work reads, all from one moment. A cancelled read is left behind."""
-        self._staff()
-        return await self._ask(_Request(work, durable=False), may_abandon=True)
-
-    async def stop(self) -> None:
-        threads, self._threads = self._threads, []
-        self._token = None
-        for _ in threads:
-            self._queue.put(None)
-        with trio.CancelScope(shield=True):
-            for thread in threads:
-                await trio.to_thread.run_sync(thread.join)
-
-    def _staff(self) -> None:
-        if self._token is None or len(self._threads) >= self._wanted:
-            return
-        if not self._threads or self._queue.qsize() > 0:
-            thread = threading.Thread(
-                target=self._serve, args=(self._token,), name="flowdapt-reader", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, token: trio.lowlevel.TrioToken) -> None:
-        link: Link | None = None
-        while (request := self._queue.get()) is not None:
-            if request.take():
-                link = self._answer(link, request)
-                _deliver(token, [request])
-        if link is not None:
-            link.close()
-
-    def _answer(self, link: Link | None, request: _Request[Any]) -> Link | None:
-        error: Exception = Unavailable("the store gave no answer")
-        for attempt in range(ATTEMPTS):
-            try:
-                link = link or self._connect()
-                tx = link.begin_read()
-                request.answer(request.work(tx))
-                link.commit()
-                return link
-            except Exception as failure:
-                if link is None:
-                    request.fail(_unopened(failure))
-                    return None
-                verdict = link.judge(failure, attempt)
-            error = verdict.error
-            if not verdict.retry:
-                break
-        request.fail(error)
-        return link
-
-
-def _unopened(failure: Exception) -> Exception:
-    if isinstance(failure, FlowdaptError):
-        return failure
-    return Unavailable(f"the database cannot be opened: {failure}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flowdapt.stores.dialects import Sql
 
-__all__ = ["Link", "Row", "Tx", "Verdict"]
+__all__ = ["Base", "Link", "Row", "Tx", "Verdict"]
 
 Row = Sequence[Any]
 
@@ -102,3 +103,29 @@ class Link(ABC):
 
     @abstractmethod
     def close(self) -> None: ...
+
+
+class Base(ABC):
+    """The database under a store: how it is opened, and what only it can do. Blocking."""
+
+    url: str
+
+    @abstractmethod
+    def open(self) -> Mapping[str, str]:
+        """Make the schema current and return the facts of `meta`, with `schema`."""
+
+    @abstractmethod
+    def writer(self) -> Link: ...
+
+    @abstractmethod
+    def reader(self) -> Link: ...
+
+    @abstractmethod
+    def size_bytes(self) -> int: ...
+
+    @abstractmethod
+    def backup(self, target: Path) -> int: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Note that the stop was clean, once nothing writes any more."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
@@ -21,10 +20,10 @@ from flowdapt.domain.task import MetricPoint
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.store import MetricSeries, Page, ResourceWrite, RunFilter, StoreInfo
 from flowdapt.stores import refusals
-from flowdapt.stores.cursors import page_size, read_cursor, write_cursor
+from flowdapt.stores.cursors import page_size
 from flowdapt.stores.documents import resource_event, selected
+from flowdapt.stores.memory_lists import SORTS, fits, page_of, slim
 from flowdapt.stores.memory_runs import HeldRun, MemoryRuns
-from flowdapt.stores.records import NOTHING, micros
 
 __all__ = ["MemoryStore"]
 
@@ -122,14 +121,16 @@ class MemoryStore(MemoryRuns):
             and selected(name, revisions[-1].metadata.annotations, annotations, q)
         ]
         key = attrgetter("metadata.name")
-        return _page(found, f"resource {kind}", lambda found: (key(found),), (str,), cursor, limit)
+        return page_of(
+            found, f"resource {kind}", lambda found: (key(found),), (str,), cursor, limit
+        )
 
     async def list_revisions(
         self, kind: Kind, name: str, *, cursor: str | None = None, limit: int = 100
     ) -> Page[Resource]:
         await trio.lowlevel.checkpoint()
         found = list(reversed(self._revisions(kind, name)))
-        return _page(found, "revision", lambda r: (-_revision(r),), (int,), cursor, limit)
+        return page_of(found, "revision", lambda r: (-_revision(r),), (int,), cursor, limit)
 
     async def delete_resource(
         self, kind: Kind, name: str, *, if_revision: int | None = None
@@ -149,16 +150,16 @@ class MemoryStore(MemoryRuns):
     ) -> Page[RunRecord]:
         await trio.lowlevel.checkpoint()
         down, name = where.sort.startswith("-"), where.sort.removeprefix("-")
-        if name not in _SORTS:
-            raise InvalidInput(f"cannot sort by {name!r}", fix=f"sort by {', '.join(_SORTS)}")
+        if name not in SORTS:
+            raise InvalidInput(f"cannot sort by {name!r}", fix=f"sort by {', '.join(SORTS)}")
         sign = -1 if down else 1
 
         def key(run: RunRecord) -> tuple[int, int]:
-            return sign * _SORTS[name](run), sign * run.number
+            return sign * SORTS[name](run), sign * run.number
 
-        runs = [held.run for held in self._runs.values() if _fits(held.run, where)]
-        page = _page(sorted(runs, key=key), where.sort, key, (int, int), cursor, limit)
-        return Page([_slim(run) for run in page.items], page.next)
+        runs = [held.run for held in self._runs.values() if fits(held.run, where)]
+        page = page_of(sorted(runs, key=key), where.sort, key, (int, int), cursor, limit)
+        return Page([slim(run) for run in page.items], page.next)
 
     async def list_tasks(
         self,
@@ -176,7 +177,7 @@ class MemoryStore(MemoryRuns):
             if key[0] == stage and state in (None, task.state)
         )
         types = (int, int, int, int, str)
-        page = _page(found, "task", lambda pair: pair[0], types, cursor, limit)
+        page = page_of(found, "task", lambda pair: pair[0], types, cursor, limit)
         return Page([task for _, task in page.items], page.next)
 
     async def list_items(
@@ -192,7 +193,7 @@ class MemoryStore(MemoryRuns):
         items = self._held(uid).items.values()
         found = [item for item in items if item.stage == stage and state in (None, item.state)]
         found.sort(key=lambda item: item.index)
-        return _page(found, "item", lambda item: (item.index,), (int,), cursor, limit)
+        return page_of(found, "item", lambda item: (item.index,), (int,), cursor, limit)
 
     # -- metrics, journal, housekeeping ----------------------------------------------------------------
 
@@ -275,65 +276,3 @@ def _same(old: Resource, new: Resource) -> bool:
     return canonical(old.spec) == canonical(new.spec) and canonical(
         old.metadata.annotations
     ) == canonical(new.metadata.annotations)
-
-
-def _slim(run: RunRecord) -> RunRecord:
-    """Return a run as lists hold it."""
-    return replace(
-        run, labels=dict(run.labels), definition="", config="", input=NOTHING, result=None
-    )
-
-
-def _since_start(run: RunRecord) -> int:
-    if run.started_at is None or run.finished_at is None:
-        return -1
-    return (micros(run.finished_at) or 0) - (micros(run.started_at) or 0)
-
-
-def _stamp(when: datetime | None) -> int:
-    return -1 if when is None else micros(when) or 0
-
-
-_SORTS: Mapping[str, Callable[[RunRecord], int]] = {
-    "created": lambda run: run.number,
-    "started": lambda run: _stamp(run.started_at),
-    "finished": lambda run: _stamp(run.finished_at),
-    "duration": _since_start,
-}
-
-
-def _fits(run: RunRecord, where: RunFilter) -> bool:
-    exact = (
-        (where.workflow, run.workflow),
-        (where.namespace, run.namespace),
-        (where.parent, run.parent),
-    )
-    return (
-        (not where.states or run.state.value in where.states)
-        and all(wanted is None or wanted == has for wanted, has in exact)
-        and (where.since is None or run.created_at >= where.since)
-        and (where.until is None or run.created_at < where.until)
-        and (not where.q or _matches(run, where.q))
-        and (where.labels or {}).items() <= run.labels.items()
-    )
-
-
-def _matches(run: RunRecord, q: str) -> bool:
-    return run.name.startswith(q) or run.uid.startswith(q) or q in run.workflow
-
-
-def _page(
-    found: Sequence[T],
-    kind: str,
-    key: Callable[[T], tuple[Any, ...]],
-    types: tuple[type, ...],
-    cursor: str | None,
-    limit: int,
-) -> Page[T]:
-    """Return the page after the cursor of what is in the ascending order of its keys."""
-    size = page_size(limit)
-    if cursor is not None:
-        last = tuple(read_cursor(kind, cursor, *types))
-        found = [one for one in found if key(one) > last]
-    following = write_cursor(kind, *key(found[size - 1])) if len(found) > size else None
-    return Page(list(found[:size]), following)

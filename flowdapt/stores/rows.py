@@ -48,8 +48,6 @@ def _one_of(column: str, words: list[str]) -> str:
 OPEN_RUN = _one_of("state", [s.value for s in RunState if not s.terminal])
 ACTIVE_RUN = _one_of("state", [RunState.RUNNING, RunState.CANCELLING])
 TERMINAL_RUN = _one_of("state", [s.value for s in RunState if s.terminal])
-_ATTEMPT_STATES = ["finished", "failed", "lost", "cancelled"]
-_ITEM_STATES = ["retrying", "failed", "finished"]
 
 
 def _check(name: str, column: str, words: list[str]) -> CheckConstraint:
@@ -220,7 +218,7 @@ class TaskRow(_Row, table=True):
 
     __tablename__ = "task"
     __table_args__ = (
-        _check("state", "state", _ATTEMPT_STATES),
+        _check("state", "state", ["finished", "failed", "lost", "cancelled"]),
         CheckConstraint("start >= 0 AND stop >= start", name="range"),
     )
     run_id: int = Field(sa_column=_of_run())
@@ -242,7 +240,7 @@ class ItemRow(_Row, table=True):
     """An item of a mapped stage that failed or was retried."""
 
     __tablename__ = "item"
-    __table_args__ = (_check("state", "state", _ITEM_STATES),)
+    __table_args__ = (_check("state", "state", ["retrying", "failed", "finished"]),)
     run_id: int = Field(sa_column=_of_run())
     stage: str = Field(primary_key=True, sa_type=KEY)
     idx: int = Field(primary_key=True, sa_type=BigInteger)

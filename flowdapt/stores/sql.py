@@ -6,7 +6,6 @@ What the pieces write is decided in the modules named after it; how they reach t
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -49,40 +48,15 @@ from flowdapt.stores import (
     submitting,
 )
 from flowdapt.stores import statements as sql
-from flowdapt.stores.lanes import ReaderLane, WriterLane
-from flowdapt.stores.links import Link, Row
+from flowdapt.stores.lanes import WriterLane
+from flowdapt.stores.links import Base, Row
+from flowdapt.stores.reader_lane import ReaderLane
 from flowdapt.stores.records import micros, run_from_row
 from flowdapt.stores.texts import Texts
 
-__all__ = ["Base", "SqlStore"]
+__all__ = ["SqlStore"]
 
 _CHUNK = 200
-
-
-class Base(ABC):
-    """The database under a store: how it is opened, and what only it can do. Blocking."""
-
-    url: str
-
-    @abstractmethod
-    def open(self) -> Mapping[str, str]:
-        """Make the schema current and return the facts of `meta`, with `schema`."""
-
-    @abstractmethod
-    def writer(self) -> Link: ...
-
-    @abstractmethod
-    def reader(self) -> Link: ...
-
-    @abstractmethod
-    def size_bytes(self) -> int: ...
-
-    @abstractmethod
-    def backup(self, target: Path) -> int: ...
-
-    @abstractmethod
-    def close(self) -> None:
-        """Note that the stop was clean, once nothing writes any more."""
 
 
 class SqlStore(Store):

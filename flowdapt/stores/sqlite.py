@@ -9,20 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from flowdapt.domain.errors import (
-    Conflict,
-    FlowdaptError,
-    InvalidInput,
     StorageFull,
     StoreBusy,
     Unavailable,
 )
 from flowdapt.stores.dialects import SQLITE, Sql
 from flowdapt.stores.links import Link, Row, Tx, Verdict
+from flowdapt.stores.sqlite_errors import KINDS, domain_error, primary_code
 
-__all__ = ["SqliteLink", "connect", "domain_error"]
+__all__ = ["SqliteLink", "connect", "make_reserve"]
 
 BUSY_TIMEOUT_S = 5.0
 RESERVE_BYTES = 16 * 1024 * 1024
@@ -193,7 +190,7 @@ class SqliteLink(Link):
             return Verdict(translated, retry=attempt == 0 and self._free_reserve(), shared=True)
         if isinstance(translated, StoreBusy):
             return Verdict(translated, shared=True)
-        if isinstance(translated, Unavailable) and _primary_code(error) in _BY_CODE:
+        if isinstance(translated, Unavailable) and primary_code(error) in KINDS:
             return Verdict(translated, retry=attempt == 0 and self._reopen(), shared=True)
         return Verdict(translated)
 
@@ -266,43 +263,3 @@ def make_reserve(path: Path) -> None:
             path.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
-
-
-_BY_CODE: dict[int, type[FlowdaptError]] = {
-    sqlite3.SQLITE_FULL: StorageFull,
-    sqlite3.SQLITE_BUSY: StoreBusy,
-    sqlite3.SQLITE_LOCKED: StoreBusy,
-    sqlite3.SQLITE_READONLY: Unavailable,
-    sqlite3.SQLITE_IOERR: Unavailable,
-    sqlite3.SQLITE_CANTOPEN: Unavailable,
-    sqlite3.SQLITE_CORRUPT: Unavailable,
-    sqlite3.SQLITE_NOTADB: Unavailable,
-    sqlite3.SQLITE_PROTOCOL: StoreBusy,
-    sqlite3.SQLITE_NOMEM: Unavailable,
-}
-_SENTENCES: dict[type[FlowdaptError], tuple[str, str]] = {
-    StorageFull: ("no space is left for the database", "free disk space; work goes on by itself"),
-    StoreBusy: (
-        "another process holds the database's write lock",
-        "end whatever else has the database open for writing",
-    ),
-    Unavailable: ("the database cannot be used now", "look at the disk, then `flowdapt doctor`"),
-}
-
-
-def _primary_code(error: Exception) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def domain_error(error: Exception) -> Exception:
-    """Return what a driver's error means; errors of other kinds as they are."""
-    if isinstance(error, UnicodeEncodeError | OverflowError):
-        return InvalidInput(f"a value cannot be stored: {error}")
-    if not isinstance(error, sqlite3.Error):
-        return error
-    if isinstance(error, sqlite3.IntegrityError):
-        return Conflict(f"the rows of the store refuse it: {error}")
-    kind = _BY_CODE.get(_primary_code(error), Unavailable)
-    sentence, fix = _SENTENCES[kind]
-    details: dict[str, Any] = {"sqlite": getattr(error, "sqlite_errorname", "")}
-    return kind(f"{sentence} ({error})", fix=fix, details=details)

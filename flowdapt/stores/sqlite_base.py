@@ -19,10 +19,10 @@ from flowdapt.ports.clock import Clock
 from flowdapt.stores import backup as backups
 from flowdapt.stores import schema
 from flowdapt.stores.dialects import SQLITE, warm
-from flowdapt.stores.links import Link
+from flowdapt.stores.links import Base, Link
 from flowdapt.stores.records import micros
-from flowdapt.stores.sql import Base
-from flowdapt.stores.sqlite import SqliteLink, connect, domain_error, make_reserve
+from flowdapt.stores.sqlite import SqliteLink, connect, make_reserve
+from flowdapt.stores.sqlite_errors import domain_error
 
 __all__ = ["SqliteBase"]
 

@@ -14,8 +14,9 @@ import trio
 from flowdapt.domain.errors import Conflict, NotFound, Unavailable
 from flowdapt.stores import journal
 from flowdapt.stores.dialects import SQLITE, Sql, warm
-from flowdapt.stores.lanes import ReaderLane, WriterLane
+from flowdapt.stores.lanes import WriterLane
 from flowdapt.stores.links import Tx
+from flowdapt.stores.reader_lane import ReaderLane
 from flowdapt.stores.sqlite import SqliteLink
 
 if TYPE_CHECKING:

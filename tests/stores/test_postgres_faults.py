@@ -18,7 +18,8 @@ from flowdapt.stores import postgres
 from flowdapt.stores.journal import beat
 from flowdapt.stores.lanes import WriterLane
 from flowdapt.stores.links import Link, Tx
-from flowdapt.stores.postgres import PostgresBase, PostgresLink
+from flowdapt.stores.postgres import PostgresLink
+from flowdapt.stores.postgres_base import PostgresBase
 from flowdapt.stores.sql import SqlStore
 from flowdapt.testing.store_records import finish, new_run, progress
 
