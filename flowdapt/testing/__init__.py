@@ -21,7 +21,18 @@ _WHERE = {
     "run_stage": "flowdapt.testing.stages",
 }
 
-__all__ = sorted(_WHERE)
+__all__ = [
+    "ExecutorContract",
+    "FakeClock",
+    "FakeExecutor",
+    "MemoryLogs",
+    "MemoryValues",
+    "StageBench",
+    "StageReport",
+    "StoreContract",
+    "json_value",
+    "run_stage",
+]
 
 
 def __getattr__(name: str) -> Any:
