@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import sys
 import time
 from collections import deque
@@ -19,7 +20,14 @@ from flowdapt.runtime.masking import NOTHING, Masker, StreamMasker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LINE_MAX_BYTES", "Capture", "OutputStream", "flush_c_streams", "replace_stream"]
+__all__ = [
+    "LINE_MAX_BYTES",
+    "Capture",
+    "OutputStream",
+    "flush_c_streams",
+    "replace_stream",
+    "write_directly",
+]
 
 LINE_MAX_BYTES = 64 * 1024
 # Bytes alone are no bound: a line costs the daemon far more than its text when it is short.
@@ -166,13 +174,15 @@ def _shorten(line: bytes, cut: int) -> bytes:
 class OutputStream(io.RawIOBase):
     """What `sys.stdout.buffer.raw` is in a worker: writes go to the capture of the current task.
 
-    It has the real descriptor's number, for code that passes it to a child process.
+    It has the real descriptor's number, for code that passes it to a child process. A forked child
+    writes to it (`direct`): what it captured would end with it.
     """
 
     def __init__(self, number: int, name: str) -> None:
         self._number = number
         self.name = name
         self.capture: Capture | None = None
+        self.direct = False
 
     def writable(self) -> bool:
         return True
@@ -185,6 +195,8 @@ class OutputStream(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         chunk = bytes(data)
+        if self.direct:
+            return os.write(self._number, chunk)
         if self.capture is not None:
             self.capture.feed(chunk)
         return len(chunk)
@@ -203,6 +215,17 @@ def replace_stream(name: str, number: int) -> OutputStream:
     )
     setattr(sys, name, text)
     return raw
+
+
+def write_directly(*streams: OutputStream) -> None:
+    """Write to the descriptors from here on, whole lines at a time: several processes share them."""
+    for stream in streams:
+        stream.direct = True
+        # Open to the end of the process.
+        plain = open(  # noqa: SIM115  (see above)
+            stream.fileno(), "w", 1, "utf-8", "backslashreplace", closefd=False
+        )
+        setattr(sys, stream.name.strip("<>"), plain)
 
 
 def flush_c_streams() -> None:

@@ -28,6 +28,7 @@ class Outbox:
         # Appending needs no lock, so that a signal handler may speak while the main thread sends.
         self._waiting: deque[ToDaemon] = deque()
         self._number = 0
+        self._flush_count = _FLUSH_COUNT
 
     def begin(self, number: int) -> None:
         """Go on to the next task: what was not sent by now is nobody's."""
@@ -38,7 +39,7 @@ class Outbox:
     def say(self, event: ToDaemon) -> None:
         """Send it with the next message."""
         self._waiting.append(event)
-        if len(self._waiting) >= _FLUSH_COUNT:
+        if len(self._waiting) >= self._flush_count:
             self.flush()
 
     def flush(self) -> None:
@@ -52,6 +53,15 @@ class Outbox:
         with self._lock:
             waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
             self._send([*waiting, *last])
+
+    def go_on_in_child(self) -> None:
+        """Send each word at once: a forked child ends without notice, and has no watch thread.
+
+        What fits in one packet never mixes with the parent's.
+        """
+        self._lock = threading.Lock()
+        self._waiting.clear()
+        self._flush_count = 1
 
     def _send(self, messages: list[ToDaemon]) -> None:
         for packet in _packets(self._number, messages):

@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from msgspec import structs
 
 from flowdapt.domain.task import Cancelled, Failed, LogLine, Lost, WorkerEnvironment
-from flowdapt.runtime.capture import LINE_MAX_BYTES, Capture, flush_c_streams, replace_stream
+from flowdapt.runtime.capture import (
+    LINE_MAX_BYTES,
+    Capture,
+    flush_c_streams,
+    replace_stream,
+    write_directly,
+)
 from flowdapt.runtime.context import RunContext
 from flowdapt.runtime.descendants import GONE, die_with, end_tree, has_children, reap_children
 from flowdapt.runtime.failures import clean, describe
@@ -83,6 +89,7 @@ class Worker:
             from flowdapt.runtime.extensions import start_extensions
 
             start_extensions(environment.extensions, targets.find)
+        os.register_at_fork(after_in_child=self._go_on_in_child)
         self._invoker = Invoker(environment, targets.find, self._enter)
         threading.Thread(target=self._watch, name="flowdapt-watch", daemon=True).start()
         self._baseline = Baseline()
@@ -213,6 +220,12 @@ class Worker:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if has_children():
             end_tree(os.getpid(), with_root=False)
+
+    def _go_on_in_child(self) -> None:
+        """Let what a forked child says arrive, and let it end like any process."""
+        write_directly(self._out, self._err)
+        self._outbox.go_on_in_child()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _on_terminate(self, number: int, frame: Any) -> None:
         if self._running:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -178,6 +179,17 @@ def hold_socket_and_die() -> None:
 
 def fork_and_return() -> int:
     return os.fork()
+
+
+def _talk(number: int) -> int:
+    print(f"printed by {number}")
+    logging.getLogger().warning("logged by %s", number)
+    return number * 2
+
+
+def pool_of_forks() -> list[int]:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pool.map(_talk, range(4))
 
 
 def finished_child() -> str:

@@ -268,6 +268,16 @@ async def test_a_fork_that_comes_back_ends_quietly(tmp_path: Path) -> None:
         await soon(lambda: not lives(child), seconds=2, what="the copy ends")
 
 
+async def test_a_pool_of_forks_speaks_and_ends(tmp_path: Path) -> None:
+    async with local(tmp_path) as bench:
+        before = await bench.value(bench.call(poison("pid")))
+        assert await bench.value(bench.call(poison("pool_of_forks"))) == [0, 2, 4, 6]
+        spoken = {f"{how} by {number}" for how in ("printed", "logged") for number in range(4)}
+        assert set(lines_of(bench.events)) == spoken
+        assert len(lines_of(bench.events)) == len(spoken)
+        assert await bench.value(bench.call(poison("pid"))) == before
+
+
 async def test_a_finished_child_does_not_cost_the_worker(tmp_path: Path) -> None:
     async with local(tmp_path) as bench:
         before = await bench.value(bench.call(poison("pid")))

@@ -76,6 +76,18 @@ async def test_warm_workers_are_there_before_the_first_task(tmp_path: Path) -> N
         assert await bench.value(bench.call(poison("pid"))) == worker.pid
 
 
+async def test_a_sandbox_without_pidfd_serves_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(pid: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    async with local(tmp_path) as bench:
+        await bench.lost(bench.call("die", 7))
+        assert await bench.value(bench.call("everything", 1)) == [1]
+
+
 async def test_the_slots_bound_the_number_of_processes(tmp_path: Path) -> None:
     async with local(tmp_path, slots=1) as bench:
         await bench.finished(bench.call(poison("pid")))

@@ -43,6 +43,7 @@ __all__ = ["WorkerProcess"]
 _ASK_FIRST_S = 0.2
 # From the last word of a process to its exit status.
 _EXIT_S = 1.0
+_POLL_S = 0.05
 # What a crashed worker had just started is looked for once more.
 _SETTLE_S = 0.1
 
@@ -107,12 +108,20 @@ class WorkerProcess:
                 self.close()
 
     async def _wait_exit(self) -> None:
-        descriptor = os.pidfd_open(self._process.pid)
+        try:
+            descriptor = os.pidfd_open(self._process.pid)
+        except OSError:  # a sandbox without it
+            await self._poll_exit()
+            return
         try:
             await trio.lowlevel.wait_readable(descriptor)
         finally:
             os.close(descriptor)
         self._process.poll()
+
+    async def _poll_exit(self) -> None:
+        while self._process.poll() is None:  # noqa: ASYNC110  (nothing else tells)
+            await trio.sleep(_POLL_S)
 
     async def _sweep(self) -> None:
         mark, session = self.mark, self.pid
