@@ -29,6 +29,7 @@ _STATE_STYLES: Mapping[str, str] = {
     "cancelling": "warn", "cancelled": "warn", "skipped": "dim", "retrying": "warn",
     "partial": "warn",
 }  # fmt: skip
+_MOMENT = 0.0005
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -82,6 +83,8 @@ def duration(seconds: float | None) -> str:
     """Return a duration to three digits or so: `38ms`, `4.21s`, `3m12s`, `2h05m`."""
     if seconds is None:
         return ""
+    if seconds < _MOMENT:
+        return "<1ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms"
     if seconds < _MINUTE:

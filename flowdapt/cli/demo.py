@@ -110,7 +110,7 @@ def _say_what_next(session: Session, found: Mapping[str, Any]) -> None:
     steps = (
         (f"flowdapt runs show {found['name']}", "the run, stage by stage"),
         (f"flowdapt run {PREDICT_WORKFLOW}", "forecast with the stored models"),
-        (f"flowdapt edit config {CONFIG}", "other series, other models; then run again"),
+        (f"flowdapt edit config {CONFIG}", "other series or models; run again"),
         ("flowdapt init myproject", "a project of your own"),
         ("flowdapt demo --clean", "remove every trace of this"),
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from flowdapt.cli.cells import short, size
 from flowdapt.cli.grammar import Arg, Commands, Opt, option_names
 from flowdapt.cli.reading import duration_s, inputs_of, open_pairs, read_pairs
-from flowdapt.cli.run_page import headline, show_value, tell_error
+from flowdapt.cli.run_page import headline, show_value, tell_error, tell_failed_items
 from flowdapt.cli.session import Session
 from flowdapt.cli.waiting import Found, ended, leave, outcome_code, wait_for
 from flowdapt.client.endpoints import runs as calls
@@ -109,14 +109,17 @@ def report(session: Session, found: Found, *, result_only: bool, waited: bool) -
             print_result(session, found["uid"])
     else:
         session.output.one(found, lambda: _show(session, found))
+    session.screen.flush()
+    tell_failed_items(session, found)
     if waited and code:
-        session.screen.flush()
         tell_error(session, found)
     return code
 
 
 def _show(session: Session, found: Found) -> None:
-    session.screen.styled(*headline(found))
+    # The live view has said so already, where both go to one terminal.
+    if not (ended(found) and session.screen.live and session.screen.out.isatty()):
+        session.screen.styled(*headline(found))
     if not ended(found):
         session.screen.note(f"  flowdapt runs wait {found['name']}", "dim")
     elif found.get("result") is not None:

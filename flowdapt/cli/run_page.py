@@ -6,15 +6,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from flowdapt.cli.cells import age, duration, short, size, state_style, state_word
+from flowdapt.cli.cells import age, amount, duration, short, size, state_style, state_word
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import draw, fields
 from flowdapt.cli.views import STAGE_COLUMNS
+from flowdapt.domain.yaml_writing import to_yaml
 
-__all__ = ["headline", "show_error", "show_run", "show_value", "tell_error"]
+__all__ = ["headline", "show_error", "show_run", "show_value", "tell_error", "tell_failed_items"]
 
 Found = Mapping[str, Any]
-_ONE_LINE, _MOST_LINES, _LONGEST_LINE = 120, 20, 200
+_ONE_LINE, _MOST_LINES, _LONGEST_LINE = 120, 12, 200
 
 
 def headline(run: Found) -> tuple[tuple[str, str | None], ...]:
@@ -64,9 +65,9 @@ def _show_result(session: Session, run: Found) -> None:
 
 
 def show_value(session: Session, value: Any, name: str) -> None:
-    """Write a result for people: on one line, or indented, or its head."""
+    """Write a result for people: on one line, or as YAML, or its head."""
     line = json.dumps(value, ensure_ascii=False)
-    lines = json.dumps(value, ensure_ascii=False, indent=2).splitlines()
+    lines = to_yaml(value).splitlines()
     if len(line) <= _ONE_LINE:
         session.screen.styled(("result: ", "dim"), (line, None))
         return
@@ -108,14 +109,29 @@ def _error_lines(run: Found, *, verbose: bool) -> list[tuple[tuple[str, str | No
     ]
     if verbose:
         lines += [((f"    {line}", "dim"),) for line in error.get("traceback", "").splitlines()]
-    return [*lines, _way_out(run, verbose=verbose)]
+    return [*lines, *_ways_out(run, verbose=verbose)]
 
 
 def _code(run: Found) -> tuple[str, str | None]:
     return (f"   [run.{run['reason']}]" if run.get("reason") else "", "dim")
 
 
-def _way_out(run: Found, *, verbose: bool) -> tuple[tuple[str, str | None], ...]:
+def _ways_out(run: Found, *, verbose: bool) -> list[tuple[tuple[str, str | None], ...]]:
     name = run["name"]
     look = f"flowdapt logs {name}" if verbose else f"flowdapt runs show {name} -v"
-    return (("  fix:  ", "bold"), (f"{look}   then  flowdapt runs retry {name}", None))
+    return [
+        (("  fix:  ", "bold"), (look, None)),
+        (("        ", None), (f"flowdapt runs retry {name}", None)),
+    ]
+
+
+def tell_failed_items(session: Session, run: Found) -> None:
+    """Tell of a partial success which stages lost items, and where these are listed."""
+    for stage in run.get("stages") or ():
+        failed = (stage.get("items") or {}).get("failed")
+        if failed and run.get("partial"):
+            session.screen.told(
+                ("◐ ", "warn"),
+                (f"{amount(failed, 'item')} of {stage['name']} failed:", None),
+                (f"  flowdapt runs show {run['name']} --items {stage['name']}", "dim"),
+            )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from flowdapt.cli.cells import moment, state_style, state_word
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import duration_s, moment_ago, read_pairs
 from flowdapt.cli.run import print_result, report
 from flowdapt.cli.run_lists import delete_runs, list_runs
-from flowdapt.cli.run_page import headline, show_run, tell_error
+from flowdapt.cli.run_page import headline, show_run, tell_error, tell_failed_items
 from flowdapt.cli.session import Session
-from flowdapt.cli.views import METRIC_COLUMNS, RUN_COLUMNS
+from flowdapt.cli.tables import Column
+from flowdapt.cli.views import METRIC_COLUMNS, RUN_COLUMNS, error_text, text
 from flowdapt.cli.waiting import outcome_code, wait_for
 from flowdapt.client.endpoints import runs as calls
 from flowdapt.client.repeating import new_key
@@ -59,11 +61,37 @@ def ls(
         session.screen.note(f"the first {len(page['items'])}; more with --limit or --all", "dim")
 
 
+ITEM_COLUMNS = (
+    Column("item", text("index"), keep=True, right=True),
+    Column("state", state_word, keep=True, style=state_style),
+    Column("attempt", text("attempt"), right=True),
+    Column("error", error_text, keep=True, flex=True),
+    Column("finished", lambda row: moment(row.get("finished_at")), wide=True),
+)
+
+
 @commands.add("show")
-def show(session: Session, run: RunName) -> None:
-    """Tell everything about a run."""
+def show(
+    session: Session,
+    run: RunName,
+    *,
+    items: Annotated[
+        str | None, Opt("--items", "the items of this mapped stage that did not finish", "STAGE")
+    ] = None,
+    state: Annotated[
+        str | None, Opt("--state", "with --items: those in this state instead", "STATE", "state")
+    ] = None,
+) -> None:
+    """Tell everything about a run, or list items of one of its stages."""
+    if items is not None:
+        page = session.ask(calls.items(run, items, state=state or "failed"))
+        session.output.many(page, ITEM_COLUMNS, name=lambda row: str(row["index"]))
+        return
     found = session.ask(calls.get(run))
     session.output.one(found, lambda: show_run(session, found))
+    session.screen.flush()
+    if session.output.for_people:
+        tell_failed_items(session, found)
 
 
 @commands.add("metrics")

@@ -123,7 +123,9 @@ def _spawn(words: Path, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
     import subprocess
 
     # -P: a module in the current directory must not stand in for one of the daemon's.
-    command = [sys.executable, "-P", "-m", "flowdapt", "up", "--foreground", *arguments]
+    # Without options the daemon needs no command line to read: it is ready a little sooner.
+    module = ["flowdapt", "up", "--foreground", *arguments] if arguments else ["flowdapt.daemon"]
+    command = [sys.executable, "-P", "-m", *module]
     with words.open("ab") as said:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command,

@@ -52,6 +52,8 @@ def draw(screen: Screen, columns: Sequence[Column], rows: Sequence[Row], *, wide
         screen.note("nothing found", "dim")
         return
     drawn = [_measured(column, rows) for column in columns if wide or not column.wide]
+    if not wide:
+        drawn = [one for one in drawn if one.column.keep or any(one.cells)]
     if screen.width is not None and not wide:
         drawn = _fitted(drawn, screen.width)
     heads = [(one.column.title.upper(), "head") for one in drawn]
@@ -64,10 +66,22 @@ def draw(screen: Screen, columns: Sequence[Column], rows: Sequence[Row], *, wide
 def fields(screen: Screen, pairs: Sequence[tuple[str, str]], *, indent: str = "") -> None:
     """Write names and values, one a line, values in one column; empty ones are left out."""
     shown = [(name, value) for name, value in pairs if value]
-    longest = max((len(name) for name, _ in shown), default=0)
+    edge = max((len(name) for name, _ in shown), default=0) + len(indent) + 2
     for name, value in shown:
-        label = f"{indent}{name}:".ljust(longest + len(indent) + 2)
-        screen.styled((label, "dim"), (value, None))
+        first, *rest = _wrapped(value, screen.width, edge)
+        screen.styled((f"{indent}{name}:".ljust(edge), "dim"), (first, None))
+        for line in rest:
+            screen.data(" " * edge + line)
+
+
+def _wrapped(value: str, width: int | None, edge: int) -> list[str]:
+    """Break between words only: a path that is cut cannot be copied."""
+    import textwrap
+
+    if width is None or len(value) <= width - edge:
+        return [value]
+    room = max(width - edge, _FLEX_MIN)
+    return textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) or [value]
 
 
 def _measured(column: Column, rows: Sequence[Row]) -> _Drawn:

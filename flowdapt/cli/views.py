@@ -25,7 +25,7 @@ def _age(row: Row) -> str:
     return age(row.get("created_at"))
 
 
-def _error(row: Row) -> str:
+def error_text(row: Row) -> str:
     error = row.get("error")
     if error:
         return short(f"{error['type'].rpartition('.')[2]}: {error['message']}", 200)
@@ -43,7 +43,7 @@ RUN_COLUMNS = (
     Column("workflow", text("workflow"), keep=True),
     Column("age", _age, right=True),
     Column("took", _took, right=True),
-    Column("reason", _error, flex=True),
+    Column("reason", error_text, flex=True),
     Column("source", text("source"), wide=True),
     Column("executor", text("executor"), wide=True),
     Column("namespace", text("namespace"), wide=True),
@@ -56,7 +56,7 @@ RUN_COLUMNS = (
 def items_text(row: Row) -> str:
     """Return `38/40 ✔ 2 ✖` of a mapped stage."""
     items = row.get("items")
-    if not items:
+    if not items or (items.get("total") is None and not items.get("finished")):
         return ""
     total = "?" if items.get("total") is None else f"{items['total']:,}"
     done = f"{items.get('finished', 0):,}/{total}"
@@ -78,7 +78,7 @@ STAGE_COLUMNS = (
     Column("attempt", _attempt, right=True),
     Column(
         "reason",
-        lambda row: "from the parent run" if row.get("inherited") else _error(row),
+        lambda row: "from the parent run" if row.get("inherited") else error_text(row),
         flex=True,
     ),
     Column("type", text("type"), wide=True),
