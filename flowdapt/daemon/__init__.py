@@ -5,6 +5,7 @@ What it is made of is `parts.py`; in which order the parts live is `services/lif
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -47,6 +48,9 @@ log = get_log("flowdapt.daemon")
 
 def main(overrides: Mapping[str, Any] | None = None) -> int:
     """Run the daemon in this process until it has drained; return its exit code."""
+    # Imports make nothing but objects that stay: looking for garbage among them costs an eighth of
+    # the start. `Parts.settle` turns the collector on.
+    gc.disable()
     from flowdapt.settings import load_settings
 
     try:

@@ -224,3 +224,4 @@ class Parts:
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.enable()
