@@ -38,7 +38,7 @@ MEANINGS = {
     "settings.unreadable": "the file of settings cannot be read",
     "workflow.bad_target": "a target is `package.module.function` or `package.module:function`",
 }
-# What may stand before the dot. A new family is a decision: it is seen by scripts for ever.
+# What stands before the dot where a code is not named `code=`: file names look like codes too.
 FAMILIES = {error.code.partition(".")[0] for error in error_classes()} | {
     "config", "cursor", "document", "field", "http", "plugin", "request", "secret", "settings",
     "stage", "trigger", "workflow",
@@ -102,14 +102,16 @@ def _code_of(call: ast.Call) -> str | None:
     """Return the code among the arguments: named `code`, or the first of them."""
     named = [keyword.value for keyword in call.keywords if keyword.arg == "code"]
     first = [] if _callee(call) == "ForeignKey" else call.args[:1]
-    return next((code for value in (*named, *first) if (code := _code_in(value))), None)
+    codes = [_code_in(value, any_family=True) for value in named]
+    return next((code for code in (*codes, *map(_code_in, first)) if code), None)
 
 
-def _code_in(value: ast.expr | None) -> str | None:
+def _code_in(value: ast.expr | None, *, any_family: bool = False) -> str | None:
     if not isinstance(value, ast.Constant) or not isinstance(value.value, str):
         return None
     text = value.value
-    return text if _CODE.fullmatch(text) and text.partition(".")[0] in FAMILIES else None
+    known = any_family or text.partition(".")[0] in FAMILIES
+    return text if known and _CODE.fullmatch(text) else None
 
 
 def _callee(call: ast.Call) -> str:
