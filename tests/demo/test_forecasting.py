@@ -68,9 +68,11 @@ def test_stations_are_three_different_series(observations: dict[str, pd.DataFram
 
 def test_inputs_know_nothing_of_the_future(observations: dict[str, pd.DataFrame]) -> None:
     now = 4_000
-    other_future = observations["JFK"].copy()
+    one_future = observations["JFK"].copy()
+    one_future.iloc[now - 1 : now + 1] = np.nan  # a gap, which only the past may fill
+    other_future = one_future.copy()
     other_future.iloc[now + 1 :] = -999.0
-    first = forecasting.make_inputs(observations["JFK"], "temperature", lags=LAGS)
+    first = forecasting.make_inputs(one_future, "temperature", lags=LAGS)
     second = forecasting.make_inputs(other_future, "temperature", lags=LAGS)
     pd.testing.assert_frame_equal(first.iloc[: now + 1], second.iloc[: now + 1])
     assert not first.iloc[now + 1 :].equals(second.iloc[now + 1 :])
