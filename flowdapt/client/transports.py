@@ -5,6 +5,7 @@ The only module that knows httpx. The command line uses `unix.py` in its place: 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
@@ -77,19 +78,35 @@ class HttpxTransport:
     def __init__(self, server: str, *, timeout_s: float = ANSWER_S) -> None:
         self._server, self._timeout_s = server, timeout_s
         uds = None if _is_url(server) else server
+        self._proven = uds is None
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=uds, trust_env=False),
             base_url=server if uds is None else "http://localhost",
         )
 
     def send(self, request: Request) -> Response:
-        with _told_in_our_words(self._server):
+        with self._talking():
             answer = self._http.send(_build(self._http, request, self._timeout_s))
         return Response(answer.status_code, _lowered(answer.headers), answer.content)
 
     @contextmanager
+    def _talking(self) -> Iterator[None]:
+        """Connect once by hand where nobody may listen: httpx would leave that socket open."""
+        if not self._proven:
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(self._server) != 0:
+                    raise Unreachable(f"no daemon answers at {self._server}", fix="flowdapt up")
+            self._proven = True
+        try:
+            with _told_in_our_words(self._server):
+                yield
+        except Unreachable:
+            self._proven = _is_url(self._server)
+            raise
+
+    @contextmanager
     def stream(self, request: Request) -> Iterator[Streamed]:
-        with _told_in_our_words(self._server):
+        with self._talking():
             built = _build(self._http, request, SILENCE_S)
             answer = self._http.send(built, stream=True)
             try:

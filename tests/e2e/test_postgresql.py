@@ -46,7 +46,6 @@ def test_a_run_goes_through_a_kill_and_ends_with_its_result(station: Workstation
         client.runs.cancel(cancelled.uid)
         assert client.runs.wait(cancelled.uid, timeout=30).state in ("cancelled", "finished")
         assert len(client.runs.list().items) == 2
-    witness.check(station, [run])
     assert station.end() == 0
 
 

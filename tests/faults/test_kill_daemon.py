@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from flowdapt.client.repeating import Repeats
 from tests.faults import witness
 from tests.waiting import eventually
 from tests.workstation import stage, workflow, workstation
@@ -156,7 +158,12 @@ FAILPOINTS = (
     "nth", [1, pytest.param(2, marks=pytest.mark.faults), pytest.param(3, marks=pytest.mark.faults)]
 )
 @pytest.mark.parametrize("name", FAILPOINTS)
-def test_a_kill_at_each_named_point_is_survived(station: Workstation, name: str, nth: int) -> None:
+def test_a_kill_at_each_named_point_is_survived(
+    station: Workstation, name: str, nth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody starts the daemon again while the client would wait for it.
+    impatient = partial(Repeats, patience_s=0.2)
+    monkeypatch.setattr("flowdapt.client.client.Repeats", impatient)
     station.start()
     with station.client() as client:
         client.apply([witness.diamonds("load", width=2, depth=1)])
