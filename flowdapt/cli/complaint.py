@@ -47,6 +47,9 @@ def _line(screen: Screen, place: str, message: str, code: str) -> None:
 
 
 def _fix(screen: Screen, fix: str) -> None:
+    if fix.startswith("did you mean"):
+        screen.complain((f"    {fix}", None))
+        return
     screen.complain(("  fix:  ", "bold"), (fix, None))
 
 

@@ -22,6 +22,7 @@ Found = Mapping[str, Any]
 TERMINAL = frozenset({"finished", "failed", "cancelled"})
 # How long after a Ctrl-C another one still means the run.
 SECOND_THOUGHTS_S = 1.5
+_BETWEEN_STREAMS_S = 0.05
 
 
 class Detached(KeyboardInterrupt):
@@ -72,6 +73,7 @@ def _followed(session: Session, run: Found, deadline: float | None) -> Found:
                 if deadline is not None and time.monotonic() > deadline:
                     raise _too_long(run)
             if not ended(run):
+                time.sleep(_BETWEEN_STREAMS_S)
                 run = session.ask(calls.get(run["uid"]))
     return run
 
