@@ -15,7 +15,11 @@ __all__ = ["Engine", "LiveStage"]
 
 @dataclass(frozen=True, slots=True)
 class LiveStage:
-    """What runs at this moment. `progress` is (done, total) as the stage last said."""
+    """What runs at this moment.
+
+    `running` counts items of a mapped stage (1 for a simple one), `progress` is (done, total) as the
+    stage last said, `waiting_for` says in words what a ready stage lacks.
+    """
 
     running: int = 0
     progress: tuple[float, float | None] | None = None

@@ -14,13 +14,13 @@ import trio
 
 from flowdapt.domain import facts
 from flowdapt.domain.errors import FlowdaptError, StaleEpoch
-from flowdapt.domain.run import RunChange, RunPatch, RunState, StageState
+from flowdapt.domain.run import RunChange, RunPatch, RunRecord, RunState, StageState
 from flowdapt.domain.task import ErrorInfo
 from flowdapt.failpoints import failpoint
 from flowdapt.ports.broker import RUN_CANCEL, RUN_READY, Message
 from flowdapt.ports.engine import LiveStage
 from flowdapt.ports.executor import Executor
-from flowdapt.ports.store import LoadedRun
+from flowdapt.ports.store import LoadedRun, RunFilter
 from flowdapt.services.dispatch import Dispatcher
 from flowdapt.services.driver import DriverTools, RunDriver
 
@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 _POLL_S = 5.0
 _BEAT_S = 10.0
 _LEASE_S = 35.0
+_DRIVEN = RunFilter(states=frozenset({RunState.RUNNING.value, RunState.CANCELLING.value}))
 
 
 class Compute:
@@ -177,14 +178,22 @@ class Compute:
                     await self._take_over()
 
     async def _find_overlooked(self) -> None:
-        async for run in self._tools.store.iter_open_runs():
-            if run.owner != self._owner:
-                continue
-            driver = self._drivers.get(run.uid)
-            if driver is None and not self._draining:
-                self._adopt(await self._tools.store.load_run(run.uid))
-            elif driver is not None and run.cancel_requested_at and run.state is RunState.RUNNING:
-                driver.request_cancel(run.cancel_reason or "user")
+        cursor: str | None = None
+        while True:
+            page = await self._tools.store.list_runs(_DRIVEN, cursor=cursor, limit=500)
+            for run in page.items:
+                if run.owner == self._owner:
+                    await self._look_after(run)
+            cursor = page.next
+            if cursor is None:
+                return
+
+    async def _look_after(self, run: RunRecord) -> None:
+        driver = self._drivers.get(run.uid)
+        if driver is None and not self._draining:
+            self._adopt(await self._tools.store.load_run(run.uid))
+        elif driver is not None and run.cancel_requested_at and run.state is RunState.RUNNING:
+            driver.request_cancel(run.cancel_reason or "user")
 
     async def _keep_beating(self) -> None:
         while True:

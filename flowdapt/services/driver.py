@@ -104,7 +104,7 @@ class RunDriver:
         self._inbox: deque[tuple[Task, Outcome, datetime, datetime]] = deque()
         self._lot = trio.lowlevel.ParkingLot()
         self._scopes: dict[Task, trio.CancelScope] = {}
-        self._running: dict[str, int] = {}
+        self._active: set[Task] = set()
         self._progress: dict[str, tuple[float, float | None]] = {}
         self._metrics: list[tuple[str, MetricPoint]] = []
         self._waiting = trio.CancelScope()
@@ -131,11 +131,11 @@ class RunDriver:
 
     def live(self) -> dict[str, LiveStage]:
         """Return what runs now."""
-        stages = {*self._running, *self._progress, *(task.stage for task in self._scopes)}
+        stages = {*self._progress, *(task.stage for task in self._scopes)}
         return {name: self._live_stage(name) for name in stages}
 
     def _live_stage(self, name: str) -> LiveStage:
-        running = self._running.get(name, 0)
+        running = sum(task.stop - task.start for task in self._active if task.stage == name)
         waits = running == 0 and any(task.stage == name for task in self._scopes)
         why = self._dispatcher.why_waiting(self._specs[name].resources) if waits else None
         return LiveStage(running, self._progress.get(name), why)
@@ -332,11 +332,11 @@ class RunDriver:
             finally:
                 self._queued.discard(task)
             began = clock.now()
-            self._running[task.stage] = self._running.get(task.stage, 0) + 1
+            self._active.add(task)
             try:
                 outcome = await self._execute(task, self._specs[task.stage], lease.gpu_devices)
             finally:
-                self._running[task.stage] -= 1
+                self._active.discard(task)
                 self._dispatcher.release(lease)
         del self._scopes[task]
         failpoint("drive.after_task")
