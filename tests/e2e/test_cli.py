@@ -253,6 +253,21 @@ def test_a_waiting_command_outlives_the_daemon(shell: Shell, tmp_path: Path) -> 
     assert shell.pid != old
 
 
+def test_a_waiting_command_does_not_undo_a_down(shell: Shell, tmp_path: Path) -> None:
+    """The run goes on with the next daemon, whenever somebody starts it."""
+    shell.apply("gate", stage("wait", "work.wait"))
+    gate = tmp_path / "gate"
+    command = shell.start("run", "gate", "--gate", str(gate), "--follow")
+    (run,) = eventually(lambda: shell.json("runs", "ls", "--state", "running")["items"])
+    shell("down", "--now", ok=True)
+    out, err = command.communicate(timeout=60)
+    assert (command.returncode, out) == (7, ""), err
+    assert f"flowdapt runs wait {run['name']}" in err
+    gate.touch()
+    shell("up", ok=True)
+    assert shell("runs", "wait", run["name"], "--timeout", "30").returncode == 0
+
+
 # -- documents -----------------------------------------------------------------------------------------------
 
 
