@@ -9,11 +9,15 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
+from flowdapt.client.stream import EventDecoder
+from flowdapt.client.unix import UnixTransport
+from flowdapt.client.wire import Request
 from tests.e2e.daemons import COMMAND, Daemon
 from tests.waiting import eventually
 
@@ -357,3 +361,30 @@ def test_another_user_is_kept_out_even_where_the_doors_were_opened(daemon: Daemo
     assert "HTTP/1.1" not in said
     assert "b''" in said or "ConnectionResetError" in said or "BrokenPipeError" in said
     assert daemon.is_ready()
+
+
+def test_log_lines_are_followed_while_the_stage_runs(daemon: Daemon) -> None:
+    daemon.start()
+    daemon.define(
+        "talks",
+        """
+        import time
+        def stage():
+            for number in range(5):
+                print("line", number, flush=True)
+                time.sleep(0.2)
+        """,
+    )
+    uid = daemon.run("talks", wait_s=0)["uid"]
+    request = Request("GET", f"/api/v1/runs/{uid}/logs", (), (("accept", "text/event-stream"),))
+    decoder, events = EventDecoder(), []
+    with UnixTransport(daemon.socket).stream(request) as answer:
+        for chunk in answer.chunks:
+            events += [
+                (event.type, time.monotonic(), event.json()) for event in decoder.feed(chunk)
+            ]
+    lines = [data["text"] for kind, _, data in events if kind == "log"]
+    assert lines == [f"line {number}" for number in range(5)]
+    assert events[-1][0] == "end"
+    came = [at for kind, at, _ in events if kind == "log"]
+    assert came[-1] - came[0] > 0.4, "they came one after the other"

@@ -26,6 +26,7 @@ router = new_router("events")
 
 _LOOK_S = 5.0
 _BATCH = 200
+_CALM_S = 0.02
 Types = Annotated[
     list[str],
     Query(default_factory=list, alias="type", max_length=20, description="Exact event types."),
@@ -54,6 +55,8 @@ async def read_events(
 ) -> Response:
     """Read the journal after a cursor; as a stream it goes on from `Last-Event-ID`, or from now."""
     backend = backend_of(request)
+    if run is not None:
+        run = (await backend.store.get_run(run)).uid
     if wants_stream(request.headers.get("accept", "")):
         return _follow(backend, run, types, after, last_event_id)
     found = await backend.store.list_events(after=after or 0, run=run, types=types, limit=limit)
@@ -128,12 +131,15 @@ async def _new_events(
         reason = {"reason": "the journal is not the one that was read before"}
         yield ServerEvent(json.dumps(reason).encode(), "gap", f"{incarnation}-0")
     while True:
-        found = await backend.store.list_events(after=cursor, run=run, types=types, limit=_BATCH)
+        # Read all and choose here: what was passed over is not looked at again.
+        found = await backend.store.list_events(after=cursor, limit=_BATCH)
         for event in found:
             cursor = event.cursor
-            yield ServerEvent(
-                event.model_dump_json().encode(), event.type, f"{incarnation}-{cursor}"
-            )
-        if not found:
+            if (run is None or event.run == run) and (not types or event.type in types):
+                data = event.model_dump_json().encode()
+                yield ServerEvent(data, event.type, f"{incarnation}-{cursor}")
+        if len(found) < _BATCH:
             with trio.move_on_after(_LOOK_S):
                 await anext(hints)
+            # A burst of hints is one look.
+            await trio.sleep(_CALM_S)

@@ -29,6 +29,7 @@ router = new_router("runs")
 _LOOK_S = 5.0
 # What a reader is sent between two looks at whether it is still there.
 _BATCH = 500
+_CALM_S = 0.02
 
 
 class Line(Wire):
@@ -122,8 +123,8 @@ async def _new_lines(
     query = replace(query, limit=min(query.limit, _BATCH), before=None, context=0)
     while True:
         ended = (await backend.store.get_run(uid)).state.terminal
-        if ended:
-            await backend.logs.flush(uid)
+        # The hint may have come before its lines were on disk.
+        await backend.logs.flush(uid)
         page = await backend.logs.read(uid, query)
         for stored in page.lines:
             data = _line(stored).model_dump_json().encode()
@@ -137,3 +138,5 @@ async def _new_lines(
             return
         with trio.move_on_after(_LOOK_S):
             await anext(hints)
+        # A burst of hints is one look.
+        await trio.sleep(_CALM_S)
