@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from flowdapt.daemon.choices import in_background
+from flowdapt.daemon.memory import forget_memory
 from flowdapt.daemon.parts import Parts
 from flowdapt.domain import errors
 from flowdapt.domain.errors import FlowdaptError, StartRefused
@@ -155,6 +156,8 @@ async def _serve(settings: Settings, masks: set[str]) -> None:
 
         services = [*parts.services(), ("api", server.run)]
         await parts.lifecycle.run(services, on_ready=parts.settle, on_end=stop)
+        if parts.lifecycle.left_nothing:
+            await trio.to_thread.run_sync(forget_memory, settings.paths)
 
 
 @contextmanager

@@ -7,17 +7,15 @@ import os
 import secrets as entropy
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import trio
 
 from flowdapt import __version__
-from flowdapt.domain.errors import FlowdaptError
-from flowdapt.paths import Paths, ensure_private_directory
+from flowdapt.daemon.memory import make_memory_directory
+from flowdapt.paths import ensure_private_directory
 
 if TYPE_CHECKING:
     from flowdapt.domain.task import WorkerEnvironment
@@ -46,23 +44,13 @@ def environment(settings: Settings, plugins: Plugins) -> WorkerEnvironment:
     return WorkerEnvironment(
         values_root=str(ensure_private_directory(paths.data / "values")),
         artifacts_url=settings.artifacts_url,
-        memory_root=str(_memory_directory(paths)),
+        memory_root=str(make_memory_directory(paths)),
         user_modules=str(paths.user_modules),
         python_path=tuple(str(path.expanduser().absolute()) for path in settings.python_path),
         extensions=plugins.worker_extensions(),
         cwd=str(work),
         max_output_bytes=settings.local.max_output,
     )
-
-
-def _memory_directory(paths: Paths) -> Path:
-    """Return a directory in memory where there is one of our own, else one beside the data."""
-    mark = hashlib.sha256(os.fsencode(paths.data)).hexdigest()[:12]
-    shared = Path("/dev/shm")  # noqa: S108 -- made 0700 and checked below
-    if shared.is_dir() and os.access(shared, os.W_OK):
-        with suppress(FlowdaptError):
-            return ensure_private_directory(shared / f"flowdapt-{os.geteuid()}-{mark}", strict=True)
-    return ensure_private_directory(paths.data / "memory")
 
 
 def owner(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import trio
 
 from flowdapt.daemon import choices
+from flowdapt.daemon.memory import sweep_memory
 from flowdapt.paths import ensure_private_directory
 from flowdapt.secrets import Secrets, take_from_environment
 
@@ -221,6 +222,7 @@ class Parts:
         """Do what is better done after the daemon is ready than before."""
         await self.framework.load()
         await trio.to_thread.run_sync(self.measures.load)
+        await trio.to_thread.run_sync(sweep_memory)
         # What is here now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()

@@ -37,7 +37,10 @@ class Drainable(Protocol):
 
 
 class Lifecycle:
-    """The life of one daemon, and what clients may ask of it as a whole (`api.backend.Control`)."""
+    """The life of one daemon, and what clients may ask of it as a whole (`api.backend.Control`).
+
+    `left_nothing` says at the end that no run is open.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Lifecycle:
         self._everything = trio.CancelScope()
         self._patience = trio.CancelScope()
         self._now = False
+        self.left_nothing = False
 
     # -- asked from outside ----------------------------------------------------------------------
 
@@ -139,6 +143,7 @@ class Lifecycle:
                 nursery.start_soon(on_ready)
             await self._drained()
             self._health.ready = False
+            self.left_nothing = not any((await self._store.count_runs()).values())
             on_end()
             nursery.cancel_scope.cancel()
 

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,11 +18,10 @@ import pytest
 from flowdapt.client.stream import EventDecoder
 from flowdapt.client.unix import UnixTransport
 from flowdapt.client.wire import Request
+from flowdapt.daemon.memory import make_memory_directory
+from flowdapt.paths import find_paths
 from tests.e2e.daemons import COMMAND, Daemon
 from tests.waiting import eventually
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # A user who is nobody here.
 OTHER = 12345
@@ -388,3 +387,13 @@ def test_log_lines_are_followed_while_the_stage_runs(daemon: Daemon) -> None:
     assert events[-1][0] == "end"
     came = [at for kind, at, _ in events if kind == "log"]
     assert came[-1] - came[0] > 0.4, "they came one after the other"
+
+
+def test_cluster_memory_ends_with_the_work(daemon: Daemon) -> None:
+    daemon.start()
+    daemon.define("hello", "def stage():\n    return 1")
+    daemon.run("hello")
+    paths = find_paths({"FLOWDAPT_HOME": str(daemon.home)})
+    place = make_memory_directory(paths).parent
+    assert daemon.stop() == 0
+    assert not place.exists()
