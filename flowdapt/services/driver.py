@@ -220,9 +220,13 @@ class RunDriver:
 
     async def _wait(self) -> None:
         """Return when somebody asked for a turn, or an instant has come."""
-        if self._inbox or self._cancel_reason is not None:
-            return
-        with trio.CancelScope(deadline=trio.current_time() + self._wait_s()) as self._waiting:
+        # While a task's turn is under way it takes all news along, and sets the alarm at its end.
+        wait_s = math.inf
+        if not self._turning:
+            if self._inbox or self._cancel_reason is not None:
+                return
+            wait_s = self._wait_s()
+        with trio.CancelScope(deadline=trio.current_time() + wait_s) as self._waiting:
             await self._lot.park()
 
     def _set_alarm(self) -> None:

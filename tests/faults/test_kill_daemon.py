@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from flowdapt.domain.run import Run
     from tests.workstation import Workstation
 
+# httpx leaves its socket open when the daemon dies between two of its steps; the kills see to that.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture
 def station() -> Iterator[Workstation]:

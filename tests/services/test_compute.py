@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from flowdapt.domain.errors import InvalidInput, KeyReused, NotFound, RunNotTerminal
 from flowdapt.domain.resource import canonical
-from flowdapt.domain.run import RetryRequest, Run, RunRequest, RunState, StageState
+from flowdapt.domain.run import RetryRequest, Run, RunChange, RunRequest, RunState, StageState
 from flowdapt.domain.task import (
     ErrorInfo,
     Failed,
@@ -33,7 +33,7 @@ from flowdapt.ports.logs import LogQuery
 from flowdapt.ports.store import RunFilter
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.compute import Compute
-from flowdapt.services.driver import DriverTools
+from flowdapt.services.driver import DriverTools, RunDriver
 from flowdapt.services.runs import Runs
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor, MemoryLogs, MemoryValues, json_value
@@ -449,6 +449,38 @@ async def test_a_drain_lets_running_stages_end_and_gives_the_rest_back(
         for uid in (run.uid, hung.uid):
             assert (await h.runs.wait(uid, timeout_s=60)).state is RunState.FINISHED
         assert (await h.runs.get(hung.uid)).stages[0].losses == 0
+
+
+async def test_news_during_a_slow_commit_wait_without_spinning(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowStore(MemoryStore):
+        async def commit(self, change: RunChange) -> None:
+            await trio.sleep(10)
+            await super().commit(change)
+
+    async def one(call: TaskCall, emit: Emit) -> Outcome:
+        await trio.sleep({"a": 1, "b": 5, "c": 6}[call.stage])
+        return Finished(json_value(1))
+
+    turns = 0
+    whole_turn = RunDriver._turn
+
+    async def counted(self: RunDriver, *, go_on: bool = False) -> object:
+        nonlocal turns
+        turns += 1
+        assert turns < 100, "the driver spins"
+        return await whole_turn(self, go_on=go_on)
+
+    monkeypatch.setattr(RunDriver, "_turn", counted)
+    executor = FakeExecutor({f"m.{name}": one for name in "abc"}, slots=3)
+    async with house(executor, store=SlowStore(FakeClock())) as h:
+        h.workflows.add("w", *(stage(name) for name in "abc"), stage("d", "a"))
+        run, _ = await h.runs.submit("w", RunRequest())
+        await trio.sleep(8)
+        await h.runs.cancel(run.uid)
+        ended = await h.runs.wait(run.uid, timeout_s=600)
+        assert ended.state is RunState.CANCELLED
 
 
 async def test_a_lost_wake_up_costs_at_most_a_poll(autojump_clock: MockClock) -> None:
