@@ -460,7 +460,7 @@ async def test_news_during_a_slow_commit_wait_without_spinning(
             await super().commit(change)
 
     async def one(call: TaskCall, emit: Emit) -> Outcome:
-        await trio.sleep({"a": 1, "b": 5, "c": 6}[call.stage])
+        await trio.sleep({"a": 0.01, "b": 5, "c": 6}[call.stage])
         return Finished(json_value(1))
 
     turns = 0
