@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from flowdapt.domain import facts
@@ -77,16 +78,17 @@ def claim(tx: Tx, texts: Texts, owner: str, limit: int) -> list[LoadedRun]:
 def _from_queue(tx: Tx, room: int) -> list[int]:
     """Return the queued runs that may start, the most urgent first."""
     active: dict[str, int] = {}
+    starting: Counter[str] = Counter()
     picked: list[int] = []
     for run_id, workflow, max_runs in tx.stream(sql.QUEUE) if room > 0 else ():
         if max_runs is not None:
             if workflow not in active:
                 active[workflow] = _active(tx, workflow)
-            if active[workflow] >= max_runs:
+            if active[workflow] + starting[workflow] >= max_runs:
                 continue
         if tx.one(sql.LOCK_QUEUED, (run_id,)) is None:
             continue
-        active[workflow] = active.get(workflow, 0) + 1
+        starting[workflow] += 1
         picked.append(run_id)
         if len(picked) >= room:
             break

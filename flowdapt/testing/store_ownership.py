@@ -81,6 +81,14 @@ class OwnershipContract(OpensStore):
         assert first[2].run.uid == wide.run.uid
         assert last.run.workflow == "narrow"
 
+    async def test_a_limit_counts_runs_that_have_none_themselves(self) -> None:
+        async with self.opened() as store:
+            await store.submit(new_run(owner="me"))
+            await store.submit(new_run(priority=1))
+            await store.submit(new_run(limit=(2, "queue")))
+            (claimed,) = await store.claim("me", limit=10)
+        assert claimed.run.priority == 1
+
     async def test_release_lets_go_and_a_claim_takes_up(self) -> None:
         async with self.opened() as store:
             new = await store.submit(new_run(owner="me"))
