@@ -20,6 +20,7 @@ from flowdapt.daemon.choices import in_background
 from flowdapt.daemon.memory import forget_memory
 from flowdapt.daemon.parts import Parts
 from flowdapt.domain import errors
+from flowdapt.domain.display import escape_controls
 from flowdapt.domain.errors import FlowdaptError, StartRefused
 from flowdapt.logs import get_log, set_up_logs
 from flowdapt.paths import Paths, ensure_private_directory
@@ -76,21 +77,25 @@ def run_foreground(settings: Settings) -> int:
         lock.describe(socket=str(settings.paths.socket))
         trio.run(_serve, settings, masks)
     except BaseException as caught:
-        return _ended_by(caught)
+        return _ended_by(caught, settings)
     finally:
         lock.release()
     log.info("the daemon has ended")
     return 0
 
 
-def _ended_by(caught: BaseException) -> int:
+def _ended_by(caught: BaseException, settings: Settings) -> int:
     from flowdapt.services.lifecycle import the_one
 
     error = the_one(caught)
     if isinstance(error, FlowdaptError):
-        log.error("the daemon ends", code=error.exact_code, reason=error.message)
+        if in_background():
+            log.error("the daemon ends", code=error.exact_code, reason=error.message)
         return _complain(error)
     log.critical("the daemon ends, since a part of it failed", exc_info=error)
+    if in_background():
+        words = f"a part of the daemon failed: {type(error).__name__}: {error}"
+        _complain(FlowdaptError(words, fix=f"look at {settings.paths.log_file}"))
     return INTERNAL
 
 
@@ -104,7 +109,7 @@ def _complain(error: FlowdaptError) -> int:
     lines += [f"    {'.'.join(map(str, one.loc))}: {one.message}" for one in error.problems[1:]]
     if error.fix:
         lines.append(f"  fix:  {error.fix}")
-    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.write("\n".join(map(escape_controls, lines)) + "\n")
     return exit_code_of(error)
 
 

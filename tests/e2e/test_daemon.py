@@ -397,3 +397,27 @@ def test_cluster_memory_ends_with_the_work(daemon: Daemon) -> None:
     place = make_memory_directory(paths).parent
     assert daemon.stop() == 0
     assert not place.exists()
+
+
+@pytest.mark.parametrize("background", ["0", "1"])
+def test_a_part_that_fails_ends_the_daemon_and_says_so(daemon: Daemon, background: str) -> None:
+    # The first look for runs of dead owners fails as no storage of ours does.
+    daemon.environ |= {
+        "FLOWDAPT_FAILPOINT": "recover.before_store:eio",
+        "FLOWDAPT_BACKGROUND": background,
+    }
+    daemon.start()
+    daemon.define("sleeper", SLEEPER)
+    uid = daemon.run("sleeper", wait_s=0)["uid"]
+    eventually(lambda: daemon.get(uid)["stages"][0]["state"] == "running", what="it runs")
+    daemon.kill()
+    daemon.start(wait=False)
+    assert daemon.end() == 70
+    assert "Input/output error" in daemon.said()
+    assert not daemon.socket.exists()
+    if background == "1":
+        assert "daemon.log" in daemon.said()
+        assert "Traceback" not in daemon.said()
+    del daemon.environ["FLOWDAPT_FAILPOINT"]
+    daemon.start()
+    daemon.ask("POST", f"/api/v1/runs/{uid}/cancel")
