@@ -17,6 +17,7 @@ import trio
 
 from flowdapt.domain.errors import Conflict, FlowdaptError
 from flowdapt.domain.run import RunState
+from flowdapt.failpoints import failpoint
 from flowdapt.logs import get_log
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.logs import LogStore
@@ -118,6 +119,7 @@ class Retention:
                 keep_per_workflow=self._keeping.per_workflow,
                 limit=_BATCH,
             )
+            failpoint("gc.after_store")
             for uid in gone:
                 await self._values.delete_run(uid)
                 await self._logs.delete(uid)
@@ -166,7 +168,9 @@ class Retention:
                 fix="use the database's own tool (pg_dump)",
             )
         target = self._backups.new_file(self._clock.now())
+        failpoint("backup.before_store")
         size = await self._store.backup(target)
+        failpoint("backup.after_store")
         await self._backups.prune()
         return {"path": str(target), "size_bytes": size}
 

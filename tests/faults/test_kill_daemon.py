@@ -154,6 +154,12 @@ FAILPOINTS = (
     "drain.before_store",
     "drain.after_store",
     "beat.before_store",
+    "start.before_store",
+    "start.before_ready",
+    "stop.before_store",
+    "backup.before_store",
+    "backup.after_store",
+    "gc.after_store",
 )
 
 
@@ -208,6 +214,8 @@ def _exercise(station: Workstation, poll: Callable[[], int | None]) -> list[str]
                 client.runs.wait(again.uid, timeout=10)
                 client.runs.delete(again.uid)
                 accepted.remove(again.uid)
+                client.backup()
+                client.gc()
                 if len(accepted) > 8:
                     return accepted
         except Exception:
