@@ -13,7 +13,7 @@ from pathlib import Path
 from flowdapt.domain.errors import CorruptStore, NotFound
 from flowdapt.stores.sqlite import connect
 
-__all__ = ["file_name", "list_backups", "newest_good", "prune", "restore", "write_backup"]
+__all__ = ["file_name", "list_backups", "newest_good", "prune", "restore", "sync", "write_backup"]
 
 
 def file_name(now: datetime, why: str = "") -> str:
@@ -36,19 +36,20 @@ def write_backup(source: Path, target: Path) -> int:
             connection.execute("VACUUM INTO ?", (str(temporary),))
         _settle(temporary)
         temporary.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
     return target.stat().st_size
 
 
 def _settle(file: Path) -> None:
-    _sync(file)
+    sync(file)
     if not is_good(file):
         raise sqlite3.DatabaseError("the copy does not pass its check")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a directory, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -100,10 +101,10 @@ def restore(backup: Path, database: Path) -> None:
         connection.execute(
             "UPDATE meta SET value = ? WHERE key = 'incarnation'", (secrets.token_hex(8),)
         )
-    _sync(fresh)
+    sync(fresh)
     _put_aside(database)
     fresh.rename(database)
-    _sync(database.parent)
+    sync(database.parent)
 
 
 def _put_aside(database: Path) -> None:

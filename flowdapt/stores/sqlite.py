@@ -120,7 +120,7 @@ class SqliteLink(Link):
         self._reserve = reserve
         self._connection = connect(path)
         self._full: bool | None = None
-        self._automatic = True
+        self._patient = True
         self._writes = 0
         self._looked_for_room = 0.0
         self._log = path.with_name(path.name + "-wal")
@@ -130,7 +130,7 @@ class SqliteLink(Link):
     def _prepare(self) -> None:
         execute = self._connection.execute
         self._full = None
-        self._automatic = True
+        self._patient = True
         if self._reserve is None:
             execute("PRAGMA query_only=ON")
             return
@@ -143,9 +143,7 @@ class SqliteLink(Link):
             # Outside a transaction, or it would have no effect.
             execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
             self._full = durable
-        if not self._automatic:
-            execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
-            self._automatic = True
+        self._become_patient()
         execute("BEGIN IMMEDIATE")
         self._writes += 1
         return _SqliteTx(self._connection, self._now)
@@ -162,17 +160,20 @@ class SqliteLink(Link):
         if self._full is not False:
             execute("PRAGMA synchronous=NORMAL")
             self._full = False
-        if self._automatic:
-            # A commit of the loop's must not find itself flushing the log.
+        if self._patient:
+            # A write of the loop's must neither find itself flushing the log nor wait for a lock.
             execute("PRAGMA wal_autocheckpoint=0")
-            self._automatic = False
-        execute("PRAGMA busy_timeout=0")
-        try:
-            execute("BEGIN IMMEDIATE")
-        finally:
-            execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+            execute("PRAGMA busy_timeout=0")
+            self._patient = False
+        execute("BEGIN IMMEDIATE")
         self._writes += 1
         return _SqliteTx(self._connection, self._now)
+
+    def _become_patient(self) -> None:
+        if not self._patient:
+            self._connection.execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
+            self._connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+            self._patient = True
 
     def begin_read(self) -> Tx:
         self._connection.execute("BEGIN")

@@ -64,7 +64,11 @@ class SqliteBase(Base):
         """Lay down the file with a mode of its own, whatever the umask."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            known = self._path.exists()
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+            if not known:
+                # The name must survive power loss as well as what is in the file.
+                backups.sync(self._path.parent)
         except OSError as error:
             raise StoreUnwritable(
                 f"the database {self._path} cannot be written: {error.strerror}",

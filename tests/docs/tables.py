@@ -26,6 +26,7 @@ from flowdapt.plugins import hookspecs
 from flowdapt.runtime import artifacts, objects
 from flowdapt.runtime.context import RunContext
 from flowdapt.settings import Settings
+from flowdapt.stores import rows
 from tests.docs.codes import error_classes, exact_codes
 from tests.docs.commands import every_command
 from tests.docs.pages import ROOT
@@ -233,6 +234,21 @@ def client_parts() -> str:
     return "\n".join([*table(("Name", "Is"), []).splitlines(), *rows])
 
 
+def database() -> str:
+    classes = [one for one in vars(rows).values() if hasattr(one, "__table__")]
+    return table(
+        ("Table", "Holds", "Columns"),
+        (
+            (
+                f"`{row.__tablename__}`",
+                first_sentence(row.__doc__),
+                ", ".join(f"`{column.name}`" for column in row.__table__.columns),
+            )
+            for row in classes
+        ),
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "run-states": run_states,
     "stage-states": stage_states,
@@ -251,6 +267,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "embedded": lambda: members(embedded, embedded.__all__),
     "client": lambda: members(Client),
     "client-parts": client_parts,
+    "database": database,
     "testing": lambda: members(testing, testing.__all__),
 }
 
