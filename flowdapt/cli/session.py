@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Common", "Session"]
 
+_WAITING_S = 8.0
+
 
 @dataclass(frozen=True, slots=True)
 class Common:
@@ -50,6 +52,8 @@ class Session:
         self.common, self.screen = common, screen
         self.output = Output(screen, common.output)
         self.may_start = True
+        # While a command waits, a daemon that somebody stopped stays stopped; one that died is replaced.
+        self.waits = False
 
     @property
     def namespace(self) -> str:
@@ -81,7 +85,7 @@ class Session:
 
     def send(self, request: Request) -> Response:
         """Return the answer to a request; raise what was refused."""
-        repeats = Repeats(request)
+        repeats = self._repeats(request)
         while True:
             try:
                 response = self._transport.send(request)
@@ -97,12 +101,12 @@ class Session:
 
         A stream that the server closes in order has ended as well.
         """
-        decoder, request, repeats = EventDecoder(), feed.request, Repeats(feed.request)
+        decoder, request, repeats = EventDecoder(), feed.request, self._repeats(feed.request)
         while True:
             try:
                 with closing(self._events(request, decoder)) as events:
                     for kind, value in events:
-                        repeats = Repeats(request)
+                        repeats = self._repeats(request)
                         yield kind, value
                         if ended(value):
                             return
@@ -139,17 +143,22 @@ class Session:
                 for event in decoder.feed(chunk):
                     yield event.type, event.json()
 
+    def _repeats(self, request: Request) -> Repeats:
+        return Repeats(request, patience_s=_WAITING_S) if self.waits else Repeats(request)
+
     def _start_or_wait(self, error: Unreachable, repeats: Repeats) -> None:
         if isinstance(error, ConnectionLost) or not self._start(error):
-            time.sleep(repeats.pause_after(error))
+            # Who waits for a run gives the next daemon a moment to come.
+            lost = ConnectionLost(error.message, fix=error.fix) if self.waits else error
+            time.sleep(repeats.pause_after(lost))
 
     def _start(self, error: Unreachable) -> bool:
         """Start the local daemon when none runs; say whether one is there now."""
-        from flowdapt.cli.starting import autostart_allowed, ensure_daemon
+        from flowdapt.cli.starting import autostart_allowed, died, ensure_daemon
 
         if isinstance(error, ConnectionLost) or not (self.local and self.may_start):
             return False
-        if not autostart_allowed():
+        if not autostart_allowed() or (self.waits and not died(self.paths)):
             return False
         started = time.monotonic()
         try:

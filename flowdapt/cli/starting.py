@@ -23,7 +23,7 @@ from flowdapt.paths import Paths, ensure_private_directory
 if TYPE_CHECKING:
     import subprocess
 
-__all__ = ["StartFailed", "answers", "autostart_allowed", "ensure_daemon"]
+__all__ = ["StartFailed", "answers", "autostart_allowed", "died", "ensure_daemon", "process_exists"]
 
 START_S = 60.0
 ALREADY_RUNNING = 73
@@ -59,6 +59,26 @@ def answers(paths: Paths) -> bool:
     except Unreachable:
         return False
     return True
+
+
+def died(paths: Paths) -> bool:
+    """Say whether the last daemon was killed: one that ends lets go of its lock file's words."""
+    from flowdapt.services.instance import read_holder
+
+    pid = read_holder(paths.lock_file).get("pid")
+    return isinstance(pid, int) and not process_exists(pid)
+
+
+def process_exists(pid: int) -> bool:
+    """Say whether a process lives; one that has ended and waits for its parent does not."""
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - a pseudo file
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    except PermissionError:
+        return True
 
 
 def ready(paths: Paths) -> bool:

@@ -46,14 +46,21 @@ class _Drawn:
     width: int
 
 
-def draw(screen: Screen, columns: Sequence[Column], rows: Sequence[Row], *, wide: bool) -> None:
+def draw(
+    screen: Screen,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    *,
+    wide: bool,
+    nothing: str = "nothing found",
+) -> None:
     """Write the rows; without any, say so to stderr and write nothing."""
     if not rows:
-        screen.note("nothing found", "dim")
+        screen.note(nothing, "dim")
         return
     drawn = [_measured(column, rows) for column in columns if wide or not column.wide]
     if not wide:
-        drawn = [one for one in drawn if one.column.keep or any(one.cells)]
+        drawn = [one for one in drawn if any(one.cells)]
     if screen.width is not None and not wide:
         drawn = _fitted(drawn, screen.width)
     heads = [(one.column.title.upper(), "head") for one in drawn]

@@ -38,7 +38,7 @@ def top(
             session.screen.ready(_CLEAR)
         show_status(session, status)
         session.screen.data()
-        draw(session.screen, RUN_COLUMNS, recent["items"], wide=False)
+        draw(session.screen, RUN_COLUMNS, recent["items"], wide=False, nothing="no run is open")
         session.screen.flush()
         if once or not session.screen.out.isatty():
             return

@@ -12,7 +12,7 @@ from flowdapt.cli.complaint import complain
 from flowdapt.cli.grammar import Commands, Opt
 from flowdapt.cli.reading import duration_s
 from flowdapt.cli.session import Session
-from flowdapt.cli.starting import StartFailed, answers, ensure_daemon
+from flowdapt.cli.starting import StartFailed, answers, ensure_daemon, process_exists
 from flowdapt.cli.usage import UsageProblem
 from flowdapt.client.endpoints import system
 from flowdapt.domain.errors import FlowdaptError, TimedOut, Unreachable
@@ -140,16 +140,4 @@ def _alive(session: Session, pid: int | None) -> bool:
         except FlowdaptError:
             return False
         return True
-    return answers(session.paths) or (pid is not None and _process_exists(pid))
-
-
-def _process_exists(pid: int) -> bool:
-    """Say whether a process lives; one that has ended and waits for its parent does not."""
-    try:
-        os.kill(pid, 0)
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - a pseudo file
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-    except PermissionError:
-        return True
+    return answers(session.paths) or (pid is not None and process_exists(pid))

@@ -14,7 +14,7 @@ from flowdapt.cli.progress import Progress
 from flowdapt.cli.session import Session
 from flowdapt.client.endpoints import runs as calls
 from flowdapt.client.repeating import WAIT_STEP_S
-from flowdapt.domain.errors import TimedOut
+from flowdapt.domain.errors import TimedOut, Unreachable
 
 __all__ = ["Detached", "outcome_code", "wait_for"]
 
@@ -45,10 +45,16 @@ def wait_for(
     if ended(run):
         return run
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    with _left_by_interrupt(session, run["name"]):
-        if follow or session.screen.live:
-            return _followed(session, run, deadline)
-        return _asked(session, run, deadline)
+    session.waits = True
+    try:
+        with _left_by_interrupt(session, run["name"]):
+            if follow or session.screen.live:
+                return _followed(session, run, deadline)
+            return _asked(session, run, deadline)
+    except Unreachable as error:
+        raise _stopped_meanwhile(run, error) from error
+    finally:
+        session.waits = False
 
 
 def _asked(session: Session, run: Found, deadline: float | None) -> Found:
@@ -83,6 +89,13 @@ def _usual_duration_s(session: Session, workflow: str) -> float | None:
     page = session.ask(calls.list_(workflow=workflow, state=["finished"], limit=1))
     durations = [one.get("duration_s") for one in page["items"]]
     return durations[0] if durations else None
+
+
+def _stopped_meanwhile(run: Found, error: Unreachable) -> Unreachable:
+    return Unreachable(
+        f"{error.message}; {run['name']} goes on when a daemon is up again",
+        fix=f"flowdapt up   then  flowdapt runs wait {run['name']}",
+    )
 
 
 def _too_long(run: Found) -> TimedOut:
