@@ -114,7 +114,7 @@ class Lifecycle:
         """
         async with trio.open_nursery() as outermost:
             await outermost.start(self._obey_signals)
-            failpoint("start.before_store")
+            failpoint("up.before_store")
             await self._store.open()
             try:
                 with self._everything:
@@ -123,7 +123,7 @@ class Lifecycle:
                     await self._let_go()
             finally:
                 with trio.CancelScope(shield=True):
-                    failpoint("stop.before_store")
+                    failpoint("down.before_store")
                     await self._store.close()
                     await trio.to_thread.run_sync(self._close_files)
             outermost.cancel_scope.cancel()
@@ -139,7 +139,7 @@ class Lifecycle:
                 self._health.services[name] = "starting"
                 await nursery.start(service, name=name)
                 self._health.services[name] = "running"
-            failpoint("start.before_ready")
+            failpoint("up.before_ready")
             self._health.ready = True
             notify("READY=1", f"STATUS=serving {self._health.about.socket}")
             log.info("ready", socket=self._health.about.socket, pid=os.getpid())
