@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -36,6 +35,13 @@ TASK_STATES = {Finished: "finished", Failed: "failed", Lost: "lost", Cancelled: 
 RESULT_IN_EVENT_MAX_BYTES = 32 * 1024
 
 
+_encode = msgspec.json.Encoder().encode
+
+
+def _json(value: object) -> str:
+    return _encode(value).decode()
+
+
 def at_stage(error: ErrorInfo, stage: str) -> ErrorInfo:
     """Return the error with the stage it belongs to."""
     return error if error.stage == stage else msgspec.structs.replace(error, stage=stage)
@@ -64,10 +70,7 @@ def run_result(spec: WorkflowSpec, stages: Mapping[str, StageRecord]) -> ValueRe
 
 
 def _join_inline(names: list[str], values: list[ValueRef]) -> ValueRef:
-    pairs = [
-        json.dumps(name).encode() + b":" + value.data
-        for name, value in zip(names, values, strict=True)
-    ]
+    pairs = [_encode(name) + b":" + value.data for name, value in zip(names, values, strict=True)]
     data = b"{" + b",".join(pairs) + b"}"
     return ValueRef(kind="inline", data=data, size_bytes=len(data))
 
@@ -88,7 +91,7 @@ def run_finished(run: RunRecord) -> EventDraft:
 
 
 def _run_event(kind: str, run: RunRecord) -> EventDraft:
-    data = json.dumps(
+    data = _json(
         {
             "uid": run.uid,
             "name": run.name,
@@ -104,7 +107,7 @@ def _run_event(kind: str, run: RunRecord) -> EventDraft:
         }
     )
     # The result is spliced in as the text it is: the daemon decodes no values.
-    text = f'{data[:-1]}, "result": {_small_json(run.result)}}}'
+    text = f'{data[:-1]},"result": {_small_json(run.result)}}}'
     return EventDraft(
         kind, f"run/{run.uid}", text, correlation_id=run.uid, causation_depth=run.causation_depth
     )
@@ -132,7 +135,7 @@ def stage_event(kind: str, run: RunRecord, stage: StageRecord) -> EventDraft:
     return EventDraft(
         kind,
         f"run/{run.uid}/{stage.name}",
-        json.dumps(data),
+        _json(data),
         correlation_id=run.uid,
         causation_depth=run.causation_depth,
     )

@@ -231,7 +231,9 @@ class RunDriver:
 
     def _set_alarm(self) -> None:
         """Let the waiting loop look again in time: a turn of a task may have set a new instant."""
-        self._waiting.deadline = trio.current_time() + self._wait_s()
+        wait_s = self._wait_s()
+        if wait_s != math.inf or self._waiting.deadline != math.inf:
+            self._waiting.deadline = trio.current_time() + wait_s
 
     def _wait_s(self) -> float:
         now = self._tools.clock.now()

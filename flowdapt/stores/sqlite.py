@@ -210,6 +210,7 @@ class SqliteLink(Link):
         with suppress(sqlite3.Error, OSError):
             if self._writes >= (CHECKPOINT_WHEN_IDLE if idle else CHECKPOINT_WHEN_BUSY):
                 self._writes = 0
+                self._become_patient()
                 self._checkpoint("PASSIVE")
                 self._restore_reserve()
             elif self._writes % LOOK_EVERY == 0:
@@ -225,6 +226,7 @@ class SqliteLink(Link):
         now = time.monotonic()
         if now < self._cut_not_before or self._log.stat().st_size < WAL_TRUNCATE_BYTES:
             return
+        self._become_patient()
         self._connection.execute(f"PRAGMA busy_timeout={CUT_PATIENCE_MS}")
         try:
             if not self._checkpoint("TRUNCATE"):
