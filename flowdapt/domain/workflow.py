@@ -7,6 +7,7 @@ The shape only. Problems that need more than one field (cycles, unknown stages) 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -55,7 +56,7 @@ class Resources(BaseModel):
     )
     memory: SizeBytes = Field(default=0, description="Memory; 0 reserves none.")
 
-    @property
+    @cached_property
     def custom(self) -> Mapping[str, float]:
         return {name: float(amount) for name, amount in (self.__pydantic_extra__ or {}).items()}
 

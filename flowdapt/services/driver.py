@@ -355,12 +355,12 @@ class RunDriver:
             return Failed(_refusal(error, task.stage))
         failpoint("drive.before_task")
         call = self._calls.make(task, spec, secrets=secrets, gpu_devices=gpu_devices)
-        limit_s = spec.timeout
-        if limit_s is not None and task.stop - task.start > 1:
-            limit_s += BUDGET_S
+        if spec.timeout is None:
+            return await self._execute_when_available(call, partial(self._emit, task, None))
+        limit_s = spec.timeout + (BUDGET_S if task.stop - task.start > 1 else 0.0)
         with trio.CancelScope() as scope:
-            emit = partial(self._emit, task, scope, limit_s)
-            return await self._execute_when_available(call, emit)
+            limit = (scope, limit_s)
+            return await self._execute_when_available(call, partial(self._emit, task, limit))
         return Failed(_timeout(task.stage, limit_s))
 
     async def _execute_when_available(self, call: TaskCall, emit: partial[None]) -> Outcome:
@@ -385,14 +385,14 @@ class RunDriver:
         return dict(await self._tools.secrets.get_many(spec.secrets))
 
     def _emit(
-        self, task: Task, scope: trio.CancelScope, limit_s: float | None, event: TaskEvent
+        self, task: Task, limit: tuple[trio.CancelScope, float] | None, event: TaskEvent
     ) -> None:
         if isinstance(event, LogLine):
             self._tools.logs.append(self.uid, task.stage, task.attempt, [event])
             self._tools.broker.publish(Message(LOG_LINES, self.uid))
         elif isinstance(event, Started):
-            if limit_s is not None:
-                scope.deadline = trio.current_time() + limit_s
+            if limit is not None:
+                limit[0].deadline = trio.current_time() + limit[1]
             if self._machine.started(task, self._tools.clock.now()):
                 self._fold()
         elif isinstance(event, MetricPoint):
@@ -432,5 +432,5 @@ def _refusal(error: FlowdaptError, stage: str) -> ErrorInfo:
     return ErrorInfo(f"flowdapt.{type(error).__name__}", message, stage=stage, retryable=False)
 
 
-def _timeout(stage: str, limit_s: float | None) -> ErrorInfo:
+def _timeout(stage: str, limit_s: float) -> ErrorInfo:
     return ErrorInfo(TIMEOUT, f"stopped after its timeout of {limit_s:g} s", stage=stage)
