@@ -22,6 +22,7 @@ from flowdapt.ports.store import MetricSeries, Page, ResourceWrite, RunFilter, S
 from flowdapt.stores import refusals
 from flowdapt.stores.cursors import page_size
 from flowdapt.stores.documents import resource_event, selected
+from flowdapt.stores.memory_checking import broken
 from flowdapt.stores.memory_lists import SORTS, fits, page_of, slim
 from flowdapt.stores.memory_runs import HeldRun, MemoryRuns
 
@@ -265,7 +266,11 @@ class MemoryStore(MemoryRuns):
 
     async def check(self) -> list[str]:
         await trio.lowlevel.checkpoint()
-        return []
+        return [
+            sentence
+            for uid, held in self._runs.items()
+            for sentence in broken(held, self._journal.of(uid))
+        ]
 
 
 def _revision(resource: Resource) -> int:

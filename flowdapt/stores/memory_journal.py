@@ -56,6 +56,9 @@ class MemoryJournal:
         )
         return [event for event, _ in zip(found, range(limit), strict=False)]
 
+    def of(self, run: str) -> list[Event]:
+        return [event for event in self._events if event.run == run]
+
     def forget(self, run: str) -> None:
         self._events = [event for event in self._events if event.run != run]
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ import pytest
 
 from flowdapt.domain.run import RunChange, StageState
 from flowdapt.ports.store import Store
+from flowdapt.services.clock import SystemClock
 from flowdapt.stores.checking import RULES
+from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing.store_records import finish, new_run, progress, write_of
 
 if TYPE_CHECKING:
@@ -106,3 +109,24 @@ async def test_a_planted_violation_is_found(store: Store, database: Path, senten
     assert changed > 0
     found = await store.check()
     assert [line for line in found if line.endswith(sentence)], found
+
+
+async def test_a_memory_store_is_checked_as_well() -> None:
+    store = MemoryStore(SystemClock())
+    done = await store.submit(new_run(owner="me", uid="done"))
+    await finish(store, done.run, done.stages)
+    await store.submit(new_run(owner="me", uid="open"))
+    assert await store.check() == []
+    held = store._runs["done"]
+    held.run.owner, held.run.next_seq = "me", 9
+    held.stages[0].state = StageState.RUNNING
+    store._runs["open"].run.finished_at = done.run.created_at - timedelta(days=1)
+    found = {line.split(" ", 1)[1] for line in await store.check()}
+    assert found == {
+        "has an owner but is not running",
+        "has a journal with gaps",
+        "is terminal with an open stage",
+        "is finished with a stage that is not",
+        "has a finished_at that does not fit its state",
+        "ended before it started or started before it was created",
+    }
