@@ -8,42 +8,33 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
-from typing import Protocol
+from functools import lru_cache
 
 import structlog
 import trio
 
 from flowdapt.domain.errors import (
-    ExecutorUnavailable,
-    FlowdaptError,
     StaleEpoch,
     StorageFull,
     Unavailable,
 )
 from flowdapt.domain.ledger import Step, Task
 from flowdapt.domain.machine import RunMachine
-from flowdapt.domain.mapping import BUDGET_S
-from flowdapt.domain.retry import TIMEOUT
 from flowdapt.domain.run import RunState, StageRecord
 from flowdapt.domain.task import (
     INLINE_MAX_BYTES,
     Cancelled,
-    ErrorInfo,
-    Failed,
     LogLine,
     MetricPoint,
     Outcome,
     Progress,
     Started,
-    TaskCall,
     TaskEvent,
     ValueRef,
 )
-from flowdapt.domain.workflow import StageSpec, WorkflowSpec
+from flowdapt.domain.workflow import WorkflowSpec
 from flowdapt.failpoints import failpoint
 from flowdapt.ports.broker import LOG_LINES, RUN_ENDED, RUN_PROGRESS, Broker, Message
 from flowdapt.ports.clock import Clock
@@ -51,6 +42,7 @@ from flowdapt.ports.engine import LiveStage
 from flowdapt.ports.logs import LogStore
 from flowdapt.ports.store import LoadedRun, Store
 from flowdapt.ports.values import ValueStore
+from flowdapt.services.attempts import Attempts, SecretSource
 from flowdapt.services.calls import Calls, input_lengths
 from flowdapt.services.dispatch import Dispatcher, Ticket
 
@@ -61,14 +53,6 @@ log = structlog.get_logger(__name__)
 # A start that is followed by the end this soon is written with it, in one row change.
 _FOLD_S = 0.05
 _POLL_S = 5.0
-
-
-class SecretSource(Protocol):
-    """Where declared secrets come from."""
-
-    async def get_many(self, names: tuple[str, ...]) -> Mapping[str, str]:
-        """Return the values; raise NotFound naming the first missing one and how to set it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +129,14 @@ class RunDriver:
     async def drive(self) -> None:
         """Return when the run is terminal, was drained, or belongs to somebody else."""
         self._machine = await self._make_machine()
-        self._calls = Calls(
+        calls = Calls(
             self._loaded.run,
             self._spec,
             self._machine.stages,
             start_timeout_s=self._tools.start_timeout_s,
         )
+        clock, secrets = self._tools.clock, self._tools.secrets
+        self._attempts = Attempts(self._dispatcher, calls, clock, secrets, self._hear)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._machine.begin(self._tools.clock.now())
@@ -340,7 +326,9 @@ class RunDriver:
             began = clock.now()
             self._active.add(task)
             try:
-                outcome = await self._execute(task, self._specs[task.stage], lease.gpu_devices)
+                outcome = await self._attempts.make(
+                    task, self._specs[task.stage], lease.gpu_devices
+                )
             finally:
                 self._active.discard(task)
                 self._dispatcher.release(lease)
@@ -348,51 +336,11 @@ class RunDriver:
         failpoint("drive.after_task")
         self._inbox.append((task, outcome, began, clock.now()))
 
-    async def _execute(self, task: Task, spec: StageSpec, gpu_devices: str) -> Outcome:
-        try:
-            secrets = await self._secrets_of(spec)
-        except FlowdaptError as error:
-            return Failed(_refusal(error, task.stage))
-        failpoint("drive.before_task")
-        call = self._calls.make(task, spec, secrets=secrets, gpu_devices=gpu_devices)
-        if spec.timeout is None:
-            return await self._execute_when_available(call, partial(self._emit, task, None))
-        limit_s = spec.timeout + (BUDGET_S if task.stop - task.start > 1 else 0.0)
-        with trio.CancelScope() as scope:
-            limit = (scope, limit_s)
-            return await self._execute_when_available(call, partial(self._emit, task, limit))
-        return Failed(_timeout(task.stage, limit_s))
-
-    async def _execute_when_available(self, call: TaskCall, emit: partial[None]) -> Outcome:
-        """Run the call; an executor that is away is waited for, and nothing fails for it."""
-        failures = 0
-        while True:
-            try:
-                outcome = await self._dispatcher.executor.execute(call, emit)
-            except ExecutorUnavailable as error:
-                failures += 1
-                self._dispatcher.unavailable = error.message
-                await self._tools.clock.sleep(min(30.0, 2.0**failures))
-            else:
-                self._dispatcher.unavailable = None
-                return outcome
-
-    async def _secrets_of(self, spec: StageSpec) -> dict[str, str]:
-        if not spec.secrets:
-            return {}
-        if self._tools.secrets is None:
-            raise FlowdaptError("this engine has no secrets", fix="run the workflow on a daemon")
-        return dict(await self._tools.secrets.get_many(spec.secrets))
-
-    def _emit(
-        self, task: Task, limit: tuple[trio.CancelScope, float] | None, event: TaskEvent
-    ) -> None:
+    def _hear(self, task: Task, event: TaskEvent) -> None:
         if isinstance(event, LogLine):
             self._tools.logs.append(self.uid, task.stage, task.attempt, [event])
             self._tools.broker.publish(Message(LOG_LINES, self.uid))
         elif isinstance(event, Started):
-            if limit is not None:
-                limit[0].deadline = trio.current_time() + limit[1]
             if self._machine.started(task, self._tools.clock.now()):
                 self._fold()
         elif isinstance(event, MetricPoint):
@@ -425,12 +373,3 @@ class RunDriver:
 
 def _inline_bytes(value: ValueRef) -> int:
     return sum(len(part.value.data) for part in value.parts) + 64 * len(value.parts)
-
-
-def _refusal(error: FlowdaptError, stage: str) -> ErrorInfo:
-    message = f"{error.message}; {error.fix}" if error.fix else error.message
-    return ErrorInfo(f"flowdapt.{type(error).__name__}", message, stage=stage, retryable=False)
-
-
-def _timeout(stage: str, limit_s: float) -> ErrorInfo:
-    return ErrorInfo(TIMEOUT, f"stopped after its timeout of {limit_s:g} s", stage=stage)
