@@ -10,23 +10,14 @@ from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import read_pairs
 from flowdapt.cli.session import Session
 from flowdapt.cli.sources import Files, Recursive, Sources, gather
-from flowdapt.cli.tables import Column
 from flowdapt.cli.usage import UsageProblem
-from flowdapt.cli.views import text
+from flowdapt.cli.views import APPLIED_COLUMNS
 from flowdapt.client.endpoints import resources as calls
 from flowdapt.domain.errors import InvalidInput
 
 commands = Commands()
 
 MoreFiles = Annotated[list[str] | None, Arg("the same as -f", "FILE", "file")]
-
-_STYLES = {"created": "good", "updated": "busy", "unchanged": "dim", "deleted": "warn"}
-APPLIED_COLUMNS = (
-    Column("action", text("action"), keep=True, style=lambda row: _STYLES.get(row["action"])),
-    Column("kind", text("kind"), keep=True),
-    Column("name", text("name"), keep=True),
-    Column("rev", text("revision"), right=True),
-)
 
 
 @commands.add("apply")
@@ -91,7 +82,13 @@ def validate(
         raise error
     for warning in (warning for one in checked for warning in one.warnings):
         session.screen.note(f"▲ {warning}", "warn")
-    session.screen.note(f"✔ {amount(len(checked), 'document')} in {sources.names}", "good")
+    if session.output.for_people:
+        words = f"✔ {amount(len(checked), 'document')} in {sources.names}"
+        session.screen.note(words, "good")
+        return
+    valid = [one.resource for one in checked if one.resource is not None]
+    items = [{"kind": one.kind, "name": one.metadata.name} for one in valid]
+    session.output.many({"items": items, "next": None}, ())
 
 
 def send(session: Session, sources: Sources, *, dry_run: bool) -> list[dict[str, Any]]:
@@ -117,9 +114,10 @@ def report(session: Session, applied: Sequence[Mapping[str, Any]], *, dry_run: b
 
 
 def show_diff(session: Session, diff: str) -> None:
+    """Write a diff: data for people, beside the data where a program reads them."""
+    write = session.screen.styled if session.output.for_people else session.screen.told
     for line in diff.splitlines():
-        style = {"+": "good", "-": "bad", "@": "dim"}.get(line[:1])
-        session.screen.styled((line, style))
+        write((line, {"+": "good", "-": "bad", "@": "dim"}.get(line[:1])))
 
 
 def _agreed(session: Session, sources: Sources) -> bool:

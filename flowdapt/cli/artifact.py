@@ -92,7 +92,9 @@ def get(
     target = target / chosen if target.is_dir() else target
     count = _save(session, request, target, ask=to is None)
     if count is not None:
-        session.screen.note(f"{target}  {size(count)}")
+        told = f"{target}  {size(count)}"
+        found = {"path": str(target), "size_bytes": count}
+        session.output.one(found, lambda: session.screen.note(told), name=str(target))
 
 
 def _save(session: Session, request: Any, target: Path, *, ask: bool) -> int | None:
@@ -134,7 +136,7 @@ def put(
 def rm(session: Session, name: ArtifactName, file: OneFile = None) -> None:
     """Delete an artifact, or one of its files."""
     session.ask(calls.delete(name, file, namespace=session.namespace))
-    session.screen.note(f"deleted {name}" + (f"/{file}" if file else ""))
+    session.output.acted("deleted", "artifact", f"{name}/{file}" if file else name)
 
 
 @commands.add("preview")

@@ -11,9 +11,17 @@ from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.offline import new_store, owned_files, sqlite_file
 from flowdapt.cli.session import Session
 from flowdapt.cli.starting import answers
+from flowdapt.cli.tables import Column
+from flowdapt.cli.views import text
 from flowdapt.client.endpoints import system
 
 commands = Commands()
+
+
+BACKUP_COLUMNS = (
+    Column("backup", text("path"), keep=True),
+    Column("size", lambda row: size(row["size_bytes"]), right=True),
+)
 
 
 @commands.add("migrate")
@@ -75,19 +83,19 @@ def restore(
 
     if file is None:
         found = list_backups(session.paths.backups)
-        for one in found:
-            session.screen.data(str(one))
-        if not found:
-            session.screen.note("there is no backup yet:  flowdapt db backup", "dim")
+        rows = [{"path": str(one), "size_bytes": one.stat().st_size} for one in found]
+        session.output.many(
+            {"items": rows, "next": None}, BACKUP_COLUMNS, name=lambda row: row["path"]
+        )
         return 0
     with owned_files() as settings:
         database = sqlite_file(settings)
         if not session.confirm(f"put {file} in the place of {database}?"):
             return 1
         put_back(file.absolute(), database)
-    session.screen.note(
-        f"✔ restored; the database before is beside it: {database.name}.before-restore", "good"
-    )
+    words = f"✔ restored; the database before is beside it: {database.name}.before-restore"
+    done = {"path": str(database), "from": str(file)}
+    session.output.one(done, lambda: session.screen.note(words, "good"), name=str(database))
     return 0
 
 

@@ -136,12 +136,12 @@ def _clean(session: Session) -> None:
     for one in artifacts:
         session.ask(artifact_calls.delete(one["name"], namespace=session.namespace))
     resources = sum(_delete_resource(session, kind, name) for kind, name in RESOURCES)
-    session.screen.told(
-        ("✔ removed ", "good"),
-        (
-            f"{amount(runs, 'run')}, {amount(len(artifacts), 'artifact')}, {amount(resources, 'resource')}",
-            None,
-        ),
+    counts = {"runs": runs, "artifacts": len(artifacts), "resources": resources}
+    words = ", ".join(amount(count, what.removesuffix("s")) for what, count in counts.items())
+    session.output.one(
+        {"removed": counts},
+        lambda: session.screen.told(("✔ removed ", "good"), (words, None)),
+        name="demo",
     )
 
 

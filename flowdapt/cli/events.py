@@ -43,6 +43,8 @@ def events(
     limit: Annotated[int, Opt("--limit", "the last so many", "N")] = 50,
 ) -> None:
     """Print what has happened, oldest first."""
+    if follow:
+        session.output.refuse_one_document("-f")
     found = list(_last(session, types or [], run, limit)) if limit else []
     if follow:
         for event in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from flowdapt.client.endpoints import runs as calls
 
 commands = Commands()
 
-_PAGE = 5000
+_PAGE, _LAST = 5000, 1000
 _STYLES = {"warning": "warn", "error": "bad", "critical": "bad", "debug": "dim"}
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -38,27 +38,50 @@ def logs(
     uid = session.ask(calls.get(run))["uid"]
     which: dict[str, Any] = {"stage": stage, "level": level, "grep": grep, "index": index}
     if follow:
-        feed = calls.tail(uid, **which)
-        for kind, line in session.follow(feed, ended=lambda found: "truncated" in found):
+        session.output.refuse_one_document("-f")
+        for kind, line in session.follow(calls.tail(uid, **which), ended=_is_end):
             if kind == "log":
                 _tell(session, line, bare=bare)
         return
-    whole = every or grep is not None
-    count = 0
-    page = session.ask(
-        calls.logs(
-            uid, context=context, tail=not whole, limit=tail or (_PAGE if whole else 1000), **which
+    if every or grep is not None:
+        pages = _pages(session, uid, which | {"context": context})
+    else:
+        limit = tail or _LAST
+        pages = iter(
+            [session.ask(calls.logs(uid, tail=True, limit=limit, context=context, **which))]
         )
-    )
+    _print(session, pages, bare=bare)
+
+
+def _is_end(found: Mapping[str, Any]) -> bool:
+    return "truncated" in found
+
+
+def _pages(session: Session, uid: str, which: Mapping[str, Any]) -> Iterator[Any]:
+    """Read a whole log, or all its matches, page after page."""
+    after = 0
     while True:
+        page = session.ask(calls.logs(uid, after=after, limit=_PAGE, **which))
+        yield page
+        if not page["items"]:
+            return
+        after = page["next_after"]
+
+
+def _print(session: Session, pages: Iterator[Any], *, bare: bool) -> None:
+    """Write lines as pages come; where one document is asked for, all at once."""
+    one_document = session.output.form in {"json", "yaml", "name"}
+    kept: list[Any] = []
+    count, page = 0, {}
+    for page in pages:
+        count += len(page["items"])
+        if one_document:
+            kept += page["items"]
+            continue
         for line in page["items"]:
             _tell(session, line, bare=bare)
-        count += len(page["items"])
-        if not whole or not page["items"]:
-            break
-        page = session.ask(
-            calls.logs(uid, context=context, after=page["next_after"], limit=_PAGE, **which)
-        )
+    if one_document:
+        session.output.many({"items": kept, "next": None}, (), name=lambda line: line["text"])
     _remark(session, page, count)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from flowdapt.cli.screen import Screen
 from flowdapt.cli.tables import Column, Row, draw
+from flowdapt.cli.usage import UsageProblem
 
 __all__ = ["Output", "json_text", "yaml_text"]
 
@@ -65,6 +66,20 @@ class Output:
             self._lines(json_text(row, compact=True) for row in rows)
         else:
             self._document({"items": rows, "next": found.get("next")})
+
+    def acted(self, action: str, kind: str, *names: str) -> None:
+        """Tell what was done to things: a word each for people, a list for programs."""
+        items = [{"action": action, "kind": kind, "name": name} for name in names]
+        if self.for_people:
+            for one in items:
+                self.screen.note(f"{action} {kind} {one['name']}".rstrip())
+        else:
+            self.many({"items": items, "next": None}, ())
+
+    def refuse_one_document(self, option: str) -> None:
+        """Refuse `-o json` where the output has no end: it could never be one document."""
+        if self.form == "json":
+            raise UsageProblem(f"-o json is one document, and {option} has no end", fix="-o jsonl")
 
     def event(self, value: Any, show: Callable[[], None]) -> None:
         """Write one of a stream of things as it comes: a line of JSON, or as people read it."""

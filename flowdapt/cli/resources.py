@@ -18,7 +18,7 @@ from flowdapt.cli.session import Session
 from flowdapt.cli.sources import Files, Recursive, gather
 from flowdapt.cli.tables import Column, draw, fields
 from flowdapt.cli.usage import UsageProblem
-from flowdapt.cli.views import RESOURCE_COLUMNS, RUN_COLUMNS, text
+from flowdapt.cli.views import APPLIED_COLUMNS, RESOURCE_COLUMNS, RUN_COLUMNS, text
 from flowdapt.client.endpoints import artifacts as artifact_calls
 from flowdapt.client.endpoints import resources as calls
 from flowdapt.client.endpoints import runs as run_calls
@@ -54,6 +54,8 @@ def get(
     if meant == "artifact":
         list_artifacts(session, names or [])
         return
+    if watch:
+        session.output.refuse_one_document("-w")
     conditions = {name: str(value) for name, value in read_pairs(where or [], "--where").items()}
     columns: Sequence[Column]
     if meant == "run":
@@ -248,7 +250,7 @@ def delete(
             session.ask(artifact_calls.delete(name, namespace=session.namespace))
         else:
             session.ask(calls.delete(meant, name))
-        session.screen.note(f"deleted {meant} {name}")
+    session.output.acted("deleted", meant, *names)
     return 0
 
 
@@ -265,14 +267,21 @@ def _delete_those_of_files(session: Session, files: Sequence[str], recursive: bo
     error = invalid(checked, problems)
     if error is not None:
         raise error
-    for one in checked:
-        if one.resource is not None:
-            kind, name = one.resource.kind, one.resource.metadata.name
-            try:
-                session.ask(calls.delete(kind, name))
-                session.screen.note(f"deleted {kind} {name}")
-            except NotFound:
-                session.screen.note(f"{kind} {name} was not there", "dim")
+    held = [one.resource for one in checked if one.resource is not None]
+    items = [{"kind": str(one.kind), "name": one.metadata.name} for one in held]
+    for one in items:
+        one["action"] = (
+            "deleted" if _deleted(session, one["kind"], one["name"]) else "was not there"
+        )
+    session.output.many({"items": items, "next": None}, APPLIED_COLUMNS)
+
+
+def _deleted(session: Session, kind: str, name: str) -> bool:
+    try:
+        session.ask(calls.delete(kind, name))
+    except NotFound:
+        return False
+    return True
 
 
 commands.by_name["inspect"] = commands.by_name["describe"]

@@ -35,5 +35,5 @@ def delete_runs(session: Session, runs: Sequence[str]) -> int:
         return 1
     for run in found:
         session.ask(calls.delete(run["uid"]))
-        session.screen.note(f"deleted {run['name']}")
+    session.output.acted("deleted", "run", *(run["name"] for run in found))
     return 0

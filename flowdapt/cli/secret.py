@@ -38,7 +38,7 @@ def set_(
         session.screen.note(
             "there is no keyring here: kept in a file that only you can read", "dim"
         )
-    session.screen.note(f"kept {name}")
+    session.output.acted("kept", "secret", name)
 
 
 def _value(name: str, file: Path | None) -> str:
@@ -60,4 +60,4 @@ def ls(session: Session) -> None:
 def rm(session: Session, name: SecretName) -> None:
     """Forget a secret."""
     session.ask(system.delete_secret(name))
-    session.screen.note(f"forgot {name}")
+    session.output.acted("forgot", "secret", name)

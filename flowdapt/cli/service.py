@@ -51,13 +51,12 @@ def install(
     path = _unit_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    session.screen.note(f"wrote {path}")
-    if not start:
-        return
-    _systemctl("daemon-reload")
-    _systemctl("enable", "--now", _UNIT)
-    session.screen.note("✔ running; it starts with your session", "good")
-    session.screen.note("  to keep it after you log out:  loginctl enable-linger", "dim")
+    if start:
+        _systemctl("daemon-reload")
+        _systemctl("enable", "--now", _UNIT)
+        session.screen.note("✔ running; it starts with your session", "good")
+        session.screen.note("  to keep it after you log out:  loginctl enable-linger", "dim")
+    session.output.acted("installed", "unit", str(path))
 
 
 @commands.add("remove")
@@ -65,12 +64,12 @@ def remove(session: Session) -> None:
     """Stop the unit and remove it; data stay."""
     path = _unit_path()
     if not path.exists():
-        session.screen.note("no unit was installed", "dim")
+        session.output.acted("was not there:", "unit", str(path))
         return
     _systemctl("disable", "--now", _UNIT)
     path.unlink()
     _systemctl("daemon-reload")
-    session.screen.note(f"removed {path}")
+    session.output.acted("removed", "unit", str(path))
 
 
 def unit_text() -> str:

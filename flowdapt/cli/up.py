@@ -87,7 +87,7 @@ def down(
         found = _about(session)
         _ask_to_end(session, found, now=now)
     except Unreachable:
-        session.screen.note("no daemon was running", "dim")
+        _tell_stopped(session, False, "no daemon was running")
         return 0
     running = found.get("runs", {}).get("running", 0)
     if running and not now:
@@ -95,8 +95,14 @@ def down(
             f"draining: {amount(running, 'run')} going on; what does not end goes on later"
         )
     _wait_until_gone(session, found.get("pid"), deadline=began + timeout)
-    session.screen.told(("✔ ", "good"), (f"stopped in {duration(time.monotonic() - began)}", None))
+    _tell_stopped(session, True, f"✔ stopped in {duration(time.monotonic() - began)}")
     return 0
+
+
+def _tell_stopped(session: Session, stopped: bool, words: str) -> None:
+    session.output.one(
+        {"stopped": stopped}, lambda: session.screen.note(words, "good" if stopped else "dim")
+    )
 
 
 def _about(session: Session) -> dict[str, Any]:

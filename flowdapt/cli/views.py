@@ -8,6 +8,7 @@ from flowdapt.cli.cells import age, duration, moment, short, state_style, state_
 from flowdapt.cli.tables import Column, Row
 
 __all__ = [
+    "APPLIED_COLUMNS",
     "METRIC_COLUMNS",
     "RESOURCE_COLUMNS",
     "RUN_COLUMNS",
@@ -139,4 +140,15 @@ METRIC_COLUMNS = (
     Column("most", lambda row: f"{max(_values(row)):.6g}", right=True),
     Column("points", lambda row: str(len(row["points"])), right=True),
     Column("course", lambda row: sparkline(_values(row))),
+)
+
+
+_ACTION_STYLES = {"created": "good", "updated": "busy", "unchanged": "dim", "deleted": "warn"}
+APPLIED_COLUMNS = (
+    Column(
+        "action", text("action"), keep=True, style=lambda row: _ACTION_STYLES.get(row["action"])
+    ),
+    Column("kind", text("kind"), keep=True),
+    Column("name", text("name"), keep=True),
+    Column("rev", text("revision"), right=True),
 )
