@@ -119,6 +119,7 @@ class SqliteLink(Link):
         self._now = now
         self._reserve = reserve
         self._connection = connect(path)
+        self._suspect = False
         self._full: bool | None = None
         self._patient = True
         self._writes = 0
@@ -137,7 +138,16 @@ class SqliteLink(Link):
         execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
         execute(f"PRAGMA journal_size_limit={WAL_TRUNCATE_BYTES}")
 
+    def _renew(self) -> None:
+        """After an I/O error a connection may be of no use: take a new one, as often as it takes."""
+        if self._suspect:
+            self._connection.close()
+            self._connection = connect(self._path)
+            self._prepare()
+            self._suspect = False
+
     def begin(self, *, durable: bool) -> Tx:
+        self._renew()
         execute = self._connection.execute
         if durable is not self._full:
             # Outside a transaction, or it would have no effect.
@@ -149,6 +159,8 @@ class SqliteLink(Link):
         return _SqliteTx(self._connection, self._now)
 
     def begin_quickly(self) -> Tx | None:
+        if self._suspect:
+            return None
         try:
             return self._begin_at_once()
         except sqlite3.Error:
@@ -176,6 +188,7 @@ class SqliteLink(Link):
             self._patient = True
 
     def begin_read(self) -> Tx:
+        self._renew()
         self._connection.execute("BEGIN")
         return _SqliteTx(self._connection, self._now)
 
@@ -192,21 +205,13 @@ class SqliteLink(Link):
         if isinstance(translated, StoreBusy):
             return Verdict(translated, shared=True)
         if isinstance(translated, Unavailable) and primary_code(error) in KINDS:
-            return Verdict(translated, retry=attempt == 0 and self._reopen(), shared=True)
+            self._suspect = True
+            return Verdict(translated, retry=attempt == 0, shared=True)
         return Verdict(translated)
 
-    def _reopen(self) -> bool:
-        """After an I/O error a connection may be of no use: take a new one."""
-        with suppress(sqlite3.Error):
-            self._connection.close()
-        try:
-            self._connection = connect(self._path)
-            self._prepare()
-        except (sqlite3.Error, OSError):
-            return False
-        return True
-
     def tend(self, *, idle: bool) -> None:
+        if self._suspect:
+            return
         with suppress(sqlite3.Error, OSError):
             if self._writes >= (CHECKPOINT_WHEN_IDLE if idle else CHECKPOINT_WHEN_BUSY):
                 self._writes = 0

@@ -22,6 +22,7 @@ import pytest
 from flowdapt.ports.store import RunFilter
 from flowdapt.services.clock import SystemClock
 from flowdapt.stores.factory import create_store
+from tests.stores.recording import build_recorder
 
 pytestmark = [pytest.mark.trio, pytest.mark.faults]
 
@@ -120,13 +121,7 @@ def records(trace: bytes) -> Iterator[tuple[bytes, str, int, bytes]]:
 
 @pytest.fixture(scope="module")
 def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("the recorder of writes is C, and there is no compiler here")
-    library = tmp_path_factory.mktemp("recorder") / "power.so"
-    source = Path(__file__).with_name("power.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    return library
+    return build_recorder(tmp_path_factory.mktemp("recorder"))
 
 
 @pytest.fixture(scope="module")
