@@ -22,20 +22,26 @@ class Action(_Spec):
         min_length=1, max_length=128, description="The action's name, such as `run_workflow`."
     )
     parameters: dict[str, Any] = Field(
-        default_factory=dict, description="What the action is given; `{var: data.x}` reads the event."
+        default_factory=dict,
+        description="What the action is given; `{var: data.x}` reads the event.",
     )
 
 
 class TriggerRuleSpec(_Spec):
     """When something should happen by itself, and what."""
 
-    type: Literal["schedule", "interval", "condition"] = Field(description="What the rule looks at.")
+    type: Literal["schedule", "interval", "condition"] = Field(
+        description="What the rule looks at."
+    )
     rule: Any = Field(description="Cron lines, `{every: 15m}`, or a condition over events.")
-    action: Action | None = Field(default=None, description="The one action; `actions` for several.")
+    action: Action | None = Field(
+        default=None, description="The one action; `actions` for several."
+    )
     actions: tuple[Action, ...] = Field(default=(), description="What happens when the rule fires.")
     timezone: str = Field(default="UTC", max_length=64, description="IANA zone of a schedule.")
     catch_up: Literal["none", "latest", "all"] = Field(
-        default="latest", description="Which slots missed while the daemon was down are made up for."
+        default="latest",
+        description="Which slots missed while the daemon was down are made up for.",
     )
     misfire_grace: DurationS = Field(default=60.0, description="A slot later than this is missed.")
     overlap: Literal["allow", "forbid", "queue_one", "replace"] = Field(
