@@ -130,7 +130,10 @@ def _of_stage(
     if stage.items_failed:
         text = f"{stage.items_failed} of {stage.items_total} items failed"
         return Reason(
-            subject=subject, code="stage.partial", message=text, fix=f"flowdapt runs retry {run.name}"
+            subject=subject,
+            code="stage.partial",
+            message=text,
+            fix=f"flowdapt runs retry {run.name}",
         )
     return None
 
