@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, ClassVar, cast
 
 from sqlalchemy import ClauseElement, Table, bindparam, insert, literal_column
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "compile_text",
     "dialect",
     "equals",
+    "insert_maker",
     "insert_row",
     "upsert",
     "values_of",
@@ -41,6 +42,15 @@ def dialect(name: str) -> Dialect:
 
     made: Any = psycopg.dialect
     return cast(Dialect, made(paramstyle="format"))
+
+
+def insert_maker(name: str) -> Any:
+    """Return the database's own `insert`, which knows ON CONFLICT; its dialect loads on use."""
+    if name == SQLITE:
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert
 
 
 def compile_text(statement: ClauseElement, name: str) -> tuple[str, list[str]]:
@@ -110,7 +120,7 @@ def upsert(target: Table) -> Callable[[str], ClauseElement]:
     keys = [c.name for c in target.primary_key.columns]
 
     def make(name: str) -> ClauseElement:
-        maker = sqlite.insert if name == SQLITE else postgresql.insert
+        maker = insert_maker(name)
         adding = maker(target).values({c.name: bindparam(c.name) for c in target.columns})
         fresh = {n: adding.excluded[n] for n in all_but(target, *keys)}
         return adding.on_conflict_do_update(index_elements=keys, set_=fresh)

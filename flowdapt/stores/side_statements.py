@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import ClauseElement, bindparam, delete, insert, select, union_all
-from sqlalchemy.dialects import postgresql, sqlite
 
-from flowdapt.stores.dialects import SQLITE, Sql, all_but, equals, insert_row, upsert
+from flowdapt.stores.dialects import Sql, all_but, equals, insert_maker, insert_row, upsert
 from flowdapt.stores.rows import table
 
 run, event, document, meta = table("run"), table("event"), table("document"), table("meta")
@@ -94,7 +93,7 @@ PUT_META = Sql(upsert(meta), "key", "value")
 
 
 def _put_document(name: str) -> ClauseElement:
-    maker = sqlite.insert if name == SQLITE else postgresql.insert
+    maker = insert_maker(name)
     adding = maker(document).values({c.name: bindparam(c.name) for c in document.columns})
     return adding.on_conflict_do_update(
         index_elements=["digest"], set_={"used_at": adding.excluded.used_at}
