@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.session import Session
 from flowdapt.client.endpoints import runs as calls
+from flowdapt.client.wire import Feed
+from flowdapt.domain.errors import Unreachable
 
 commands = Commands()
 
@@ -39,9 +41,7 @@ def logs(
     which: dict[str, Any] = {"stage": stage, "level": level, "grep": grep, "index": index}
     if follow:
         session.output.refuse_one_document("-f")
-        for kind, line in session.follow(calls.tail(uid, **which), ended=_is_end):
-            if kind == "log":
-                _tell(session, line, bare=bare)
+        _follow(session, run, calls.tail(uid, **which), bare=bare)
         return
     if every or grep is not None:
         pages = _pages(session, uid, which | {"context": context})
@@ -51,6 +51,18 @@ def logs(
             [session.ask(calls.logs(uid, tail=True, limit=limit, context=context, **which))]
         )
     _print(session, pages, bare=bare)
+
+
+def _follow(session: Session, run: str, feed: Feed[Any], *, bare: bool) -> None:
+    kind = ""
+    for kind, line in session.follow(feed, ended=_is_end):
+        if kind == "log":
+            _tell(session, line, bare=bare)
+    if kind != "end":
+        raise Unreachable(
+            "the daemon was stopped before the run ended",
+            fix=f"flowdapt up   then  flowdapt logs {run} -f",
+        )
 
 
 def _is_end(found: Mapping[str, Any]) -> bool:

@@ -66,6 +66,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
+        """Let go of the connection."""
         await self._transport.close()
 
     async def run(
@@ -113,12 +114,15 @@ class AsyncClient:
         return await self.ask(system_calls.status())
 
     async def plugins(self) -> list[dict[str, Any]]:
+        """Return the plugins that were found, also those that could not be loaded."""
         return await self.ask(system_calls.plugins())
 
     async def executors(self) -> list[dict[str, Any]]:
+        """Return the executor profiles and how busy they are."""
         return await self.ask(system_calls.executors())
 
     async def workers(self, executor: str) -> list[dict[str, Any]]:
+        """Return the workers of an executor as they are now."""
         return await self.ask(system_calls.workers(executor))
 
     def events(

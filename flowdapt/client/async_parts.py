@@ -54,6 +54,7 @@ class AsyncRuns(_Part):
         return await self._client.ask(call)
 
     async def get(self, ident: str) -> Run:
+        """Return the run with its stages. Raise NotFound; Conflict when a prefix means several."""
         return await self._client.ask(run_calls.get(ident))
 
     # The signature is the blocking client's: leaving the wait by a cancel scope works as well.
@@ -107,6 +108,7 @@ class AsyncRuns(_Part):
     async def items(
         self, ident: str, stage: str, *, state: str | None = None, cursor: str | None = None
     ) -> Page[Item]:
+        """List a page of a mapped stage's items: pending, retrying, finished or failed ones."""
         return await self._client.ask(run_calls.items(ident, stage, state=state, cursor=cursor))
 
     async def logs(
@@ -120,7 +122,7 @@ class AsyncRuns(_Part):
         tail: bool = False,
         limit: int | None = None,
     ) -> dict[str, Any]:
-        """Read log lines: `{"items": […], "next": …}`; `grep` searches the whole log."""
+        """Read log lines: `{"items": […], "next_after": …}`; `grep` searches the whole log."""
         call = run_calls.logs(
             ident, stage=stage, level=level, grep=grep, after=after, tail=tail, limit=limit
         )
@@ -146,15 +148,19 @@ class AsyncResources(_Part):
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Page[Resource]:
+        """List a page of a kind's resources by name; `q` is part of the name."""
         return await self._client.ask(resource_calls.list_(kind, q=q, cursor=cursor, limit=limit))
 
     async def get(self, kind: str, name: str, *, revision: int | None = None) -> Resource:
+        """Return a resource as it is, or as it was at a revision. Raise NotFound."""
         return await self._client.ask(resource_calls.get(kind, name, revision=revision))
 
     async def revisions(self, kind: str, name: str, *, cursor: str | None = None) -> Page[Resource]:
+        """List a page of a resource's revisions, newest first."""
         return await self._client.ask(resource_calls.revisions(kind, name, cursor=cursor))
 
     async def delete(self, kind: str, name: str, *, if_revision: int | None = None) -> Applied:
+        """Delete a resource; raise StaleRevision when it is no more at `if_revision`."""
         return await self._client.ask(resource_calls.delete(kind, name, if_revision=if_revision))
 
 
@@ -162,22 +168,27 @@ class AsyncArtifacts(_Part):
     """`client.artifacts`: named files with metadata, per namespace."""
 
     async def list(self, namespace: str = "default") -> Sequence[dict[str, Any]]:
+        """Return name, number of files, size in bytes and time of each artifact."""
         return await self._client.ask(artifact_calls.list_(namespace))
 
     async def get(self, name: str, file: str, *, namespace: str = "default") -> bytes:
+        """Return the bytes of a file. Raise MissingArtifact."""
         return await self._client.ask(artifact_calls.get(name, file, namespace=namespace))
 
     async def put(
         self, name: str, file: str, content: bytes, *, namespace: str = "default"
     ) -> None:
+        """Store a file whole or not at all; the artifact is made when there is none."""
         await self._client.ask(artifact_calls.put(name, file, content, namespace=namespace))
 
     async def delete(
         self, name: str, file: str | None = None, *, namespace: str = "default"
     ) -> None:
+        """Delete one file, or the artifact with all its files."""
         await self._client.ask(artifact_calls.delete(name, file, namespace=namespace))
 
     async def preview(self, name: str, file: str, *, namespace: str = "default") -> dict[str, Any]:
+        """Say what a file holds without decoding it: format, size, head of a text."""
         return await self._client.ask(artifact_calls.preview(name, file, namespace=namespace))
 
 
@@ -185,10 +196,13 @@ class AsyncSecrets(_Part):
     """`client.secrets`: names are listed, values are never given out."""
 
     async def list(self) -> Sequence[dict[str, Any]]:
+        """Return the names of secrets, and in which place each is kept."""
         return await self._client.ask(system_calls.list_secrets())
 
     async def set(self, name: str, value: str) -> None:
+        """Keep a value, in the keyring or in a file that only its owner can read."""
         await self._client.ask(system_calls.put_secret(name, value))
 
     async def delete(self, name: str) -> None:
+        """Forget a secret."""
         await self._client.ask(system_calls.delete_secret(name))

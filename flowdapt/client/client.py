@@ -65,6 +65,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Let go of the connection."""
         self._transport.close()
 
     def run(
@@ -110,12 +111,15 @@ class Client:
         return self.ask(system_calls.status())
 
     def plugins(self) -> list[dict[str, Any]]:
+        """Return the plugins that were found, also those that could not be loaded."""
         return self.ask(system_calls.plugins())
 
     def executors(self) -> list[dict[str, Any]]:
+        """Return the executor profiles and how busy they are."""
         return self.ask(system_calls.executors())
 
     def workers(self, executor: str) -> list[dict[str, Any]]:
+        """Return the workers of an executor as they are now."""
         return self.ask(system_calls.workers(executor))
 
     def events(

@@ -83,6 +83,49 @@ def test_a_log_is_followed_to_its_end_over_a_broken_connection(
     assert fake.calls("GET", f"/runs/{UID}/logs")[1].headers["last-event-id"] == "1"
 
 
+def test_a_log_that_ends_before_its_run_is_no_success(flowdapt: Program, fake: FakeDaemon) -> None:
+    fake.on("GET", "/runs/r", answer(run(state="running")))
+    fake.on("GET", f"/runs/{UID}/logs", lambda _: stream(("log", line(1, "a"))))
+    ended = flowdapt("logs", "r", "-f", "--bare")
+    assert (ended.code, ended.out) == (7, "a\n")
+    assert "flowdapt logs r -f" in ended.err
+
+
+# -- watching ------------------------------------------------------------------------------------------
+
+
+def test_what_changes_is_printed_again(flowdapt: Program, fake: FakeDaemon) -> None:
+    fake.on("GET", "/runs", answer({"items": [run(state="running")], "next": None}))
+    fake.on("GET", f"/runs/{UID}", answer(run()))
+    happened = [
+        ("com.event.workflow.workflow_finished", {"type": "x", "run": UID}),
+        ("gap", {"reason": "r"}),
+    ]
+    fake.on("GET", "/events", lambda _: stream(*happened))
+    lines = flowdapt("get", "runs", "-w", "-o", "jsonl").out.splitlines()
+    assert [json.loads(one)["state"] for one in lines] == ["running", "finished"]
+
+
+def test_events_are_followed_and_chosen(flowdapt: Program, fake: FakeDaemon) -> None:
+    def event(number: int, kind: str) -> tuple[str, dict[str, Any]]:
+        return kind, {
+            "id": str(number),
+            "time": "2026-01-01T00:00:00Z",
+            "type": kind,
+            "subject": "s\x1b",
+        }
+
+    fake.on(
+        "GET",
+        "/events",
+        lambda _: stream(
+            event(1, "com.event.a.b"), event(2, "com.event.c.d"), ("gap", {"reason": "r"})
+        ),
+    )
+    ended = flowdapt("events", "-f", "--limit", "0", "--type", "a.*")
+    assert ended.out == "2026-01-01T00:00:00Z  a.b  s\\x1b  \n"
+
+
 # -- runs --------------------------------------------------------------------------------------------
 
 
