@@ -123,7 +123,8 @@ def upsert(target: Table) -> Callable[[str], ClauseElement]:
         maker = insert_maker(name)
         adding = maker(target).values({c.name: bindparam(c.name) for c in target.columns})
         fresh = {n: adding.excluded[n] for n in all_but(target, *keys)}
-        return adding.on_conflict_do_update(index_elements=keys, set_=fresh)
+        made: ClauseElement = adding.on_conflict_do_update(index_elements=keys, set_=fresh)
+        return made
 
     return make
 

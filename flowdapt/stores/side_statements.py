@@ -95,9 +95,10 @@ PUT_META = Sql(upsert(meta), "key", "value")
 def _put_document(name: str) -> ClauseElement:
     maker = insert_maker(name)
     adding = maker(document).values({c.name: bindparam(c.name) for c in document.columns})
-    return adding.on_conflict_do_update(
+    made: ClauseElement = adding.on_conflict_do_update(
         index_elements=["digest"], set_={"used_at": adding.excluded.used_at}
     )
+    return made
 
 
 PUT_DOCUMENT = Sql(_put_document, "digest", "body", "used_at")
