@@ -119,6 +119,7 @@ class PostgresLink(Link):
 
     def _alive(self) -> Connection:
         if self._connection is None or self._connection.closed:
+            self._drop()
             self._connection = connect(self._conninfo)
         return self._connection
 
@@ -170,17 +171,18 @@ class PostgresLink(Link):
     def _roll_back(self) -> bool:
         """Roll back; return whether the connection is lost."""
         connection = self._connection
-        if connection is None or connection.closed or connection.broken:
-            self._connection = None
-            return True
-        try:
-            connection.execute("ROLLBACK")
-        except psycopg.Error:
+        if connection is not None and not connection.closed:
+            with suppress(psycopg.Error):
+                connection.execute("ROLLBACK")
+                return False
+        self._drop()
+        return True
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
-            self._connection = None
-            return True
-        return False
 
     def _after_lost_commit(self, error: Exception, transaction: str) -> Verdict:
         for attempt in range(2 * RETRIES):
@@ -192,7 +194,7 @@ class PostgresLink(Link):
                     .fetchone()
                 )
             except psycopg.Error:
-                self._connection = None
+                self._drop()
                 continue
             status = row[0] if row else None
             if status == "committed":
@@ -209,8 +211,7 @@ class PostgresLink(Link):
         """The server looks after itself."""
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        self._drop()
 
 
 def _pause(attempt: int) -> None:
