@@ -115,15 +115,19 @@ def _left_by_interrupt(session: Session, name: str) -> Iterator[None]:
 
 def leave(session: Session, name: str) -> NoReturn:
     """Tell how to come back, wait for second thoughts, end the command."""
-    session.screen.complain(("", None))
-    session.screen.complain((f"detached; {name} goes on.", "bold"), (" Come back:", None))
-    session.screen.complain((f"  flowdapt runs wait {name}     flowdapt logs {name} -f", None))
-    session.screen.complain(("  Ctrl-C once more cancels it.", "dim"))
+    tell = session.screen.complain
+    tell(("", None))
+    tell((f"detached; {name} goes on.", "bold"), (" Come back:", None))
+    tell((f"  flowdapt runs wait {name}", None))
+    tell((f"  flowdapt logs {name} -f", None))
+    tell(("Ctrl-C once more cancels it.", "dim"))
     try:
         _second_thoughts()
     except KeyboardInterrupt:
         session.ask(calls.cancel(name))
-        session.screen.complain((f"asked {name} to stop:  flowdapt runs show {name}", None))
+        tell(("", None))
+        tell((f"asked {name} to stop:", None))
+        tell((f"  flowdapt runs show {name}", None))
     raise Detached
 
 
