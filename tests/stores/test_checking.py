@@ -10,13 +10,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from flowdapt.domain.run import RunChange, StageState
 from flowdapt.ports.store import Store
 from flowdapt.services.clock import SystemClock
-from flowdapt.stores.checking import RULES
+from flowdapt.stores.checking import RULES, check
 from flowdapt.stores.memory import MemoryStore
+from flowdapt.stores.postgres import _PostgresTx
+from flowdapt.stores.postgres_base import PostgresBase
+from flowdapt.stores.sql import SqlStore
 from flowdapt.testing.store_records import finish, new_run, progress, write_of
 
 if TYPE_CHECKING:
@@ -42,7 +46,7 @@ PLANTS: dict[str, str] = {
         "UPDATE stage SET state = 'running', finished_at = NULL WHERE run_id = 1 AND name = 'b'"
     ),
     "is finished with a stage that is not": "UPDATE stage SET state = 'failed' WHERE run_id = 1",
-    "is partial without a failed item": "UPDATE run SET partial = 1 WHERE uid = 'done'",
+    "is partial without a failed item": "UPDATE run SET partial = true WHERE uid = 'done'",
     "has failed items but is not called partial": (
         "UPDATE stage SET items_failed = 2 WHERE run_id = 1 AND name = 'a'"
     ),
@@ -80,19 +84,23 @@ OTHER_PLANTS = {
 }
 
 
+async def fill(store: Store) -> None:
+    """Write a finished run (1), one in its second stage (2), a queued one (3) and a resource."""
+    await store.apply([write_of("w", {"n": 1})])
+    done = await store.submit(new_run(owner="me", uid="done"))
+    await finish(store, done.run, done.stages)
+    half = await store.submit(new_run(owner="me", uid="open"))
+    await store.commit(progress(half.run, half.stages[0]))
+    second = replace(half.stages[1], state=StageState.RUNNING, attempt=1)
+    await store.commit(RunChange("open", 1, stages=[second]))
+    await store.submit(new_run(uid="queued"))
+    assert await store.check() == []
+
+
 @pytest.fixture
 async def store(opening: Opening) -> AsyncIterator[Store]:
-    """Hold a finished run (1), one in its second stage (2), a queued one (3) and a resource."""
     async with opening() as store:
-        await store.apply([write_of("w", {"n": 1})])
-        done = await store.submit(new_run(owner="me", uid="done"))
-        await finish(store, done.run, done.stages)
-        half = await store.submit(new_run(owner="me", uid="open"))
-        await store.commit(progress(half.run, half.stages[0]))
-        second = replace(half.stages[1], state=StageState.RUNNING, attempt=1)
-        await store.commit(RunChange("open", 1, stages=[second]))
-        await store.submit(new_run(uid="queued"))
-        assert await store.check() == []
+        await fill(store)
         yield store
 
 
@@ -109,6 +117,25 @@ async def test_a_planted_violation_is_found(store: Store, database: Path, senten
     assert changed > 0
     found = await store.check()
     assert [line for line in found if line.endswith(sentence)], found
+
+
+async def test_every_planted_violation_is_found_on_postgresql(postgres_url: str) -> None:
+    store = SqlStore(PostgresBase(postgres_url))
+    await store.open()
+    await fill(store)
+    await store.close()
+    with psycopg.connect(postgres_url) as connection:
+        for table, name in connection.execute(
+            "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'c' "
+            "AND connamespace = 'public'::regnamespace"
+        ).fetchall():
+            connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}".encode())
+        connection.commit()
+        for sentence, plant in PLANTS.items():
+            assert connection.execute(plant.encode()).rowcount > 0
+            found = check(_PostgresTx(connection, 0, lambda: None))
+            assert [line for line in found if line.endswith(sentence)], (sentence, found)
+            connection.rollback()
 
 
 async def test_a_memory_store_is_checked_as_well() -> None:
