@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flowdapt.domain.errors import CorruptStore, StoreUnwritable
+from flowdapt.logs import get_log
 from flowdapt.ports.clock import Clock
 from flowdapt.stores import backup as backups
 from flowdapt.stores import schema
@@ -25,6 +26,8 @@ from flowdapt.stores.sqlite import SqliteLink, connect, make_reserve
 from flowdapt.stores.sqlite_errors import domain_error
 
 __all__ = ["SqliteBase"]
+
+log = get_log("flowdapt.store")
 
 
 class SqliteBase(Base):
@@ -76,12 +79,16 @@ class SqliteBase(Base):
             ) from error
 
     def _checked(self) -> Mapping[str, str]:
+        has_log = self._path.with_name(f"{self._path.name}-wal").exists()
         with closing(connect(self._path)) as connection:
             if self._is_fresh(connection):
                 self._create_unless_lost(connection)
             connection.execute("PRAGMA journal_mode=WAL").fetchall()
             facts = self._facts(connection)
-            self._verify(connection, thoroughly=facts.get("clean_shutdown") != "1")
+            clean = facts.get("clean_shutdown") == "1"
+            if not clean and not has_log:
+                log.warning("the database's log is gone: commits may be lost", file=str(self._path))
+            self._verify(connection, thoroughly=not clean)
             version = facts["schema"]
             known = schema.known_versions(self._migrations)
             schema.refuse_newer(version, known)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 import trio
 
 from flowdapt.domain.errors import CorruptStore, StorageFull, StoreBusy, StoreUnwritable
@@ -150,6 +153,50 @@ async def test_a_stop_that_was_not_clean_is_followed_by_the_full_check(
     with pytest.raises(CorruptStore):
         async with opening():
             pass
+
+
+DYING = """
+import os, sys
+from pathlib import Path
+import trio
+from flowdapt.services.clock import SystemClock
+from flowdapt.stores.factory import create_store
+from flowdapt.testing.store_records import finish, new_run
+
+async def main():
+    store = create_store("", data_dir=Path(sys.argv[1]), clock=SystemClock())
+    await store.open()
+    for _ in range(600):
+        new = await store.submit(new_run(owner="me"))
+        await finish(store, new.run, new.stages)
+    os._exit(9)
+
+trio.run(main)
+"""
+
+
+async def test_a_log_that_is_lost_after_a_kill_is_told_and_leaves_an_older_whole_state(
+    opening: Opening, database: Path
+) -> None:
+    subprocess.run([sys.executable, "-c", DYING, database.parent], check=False, timeout=60)
+    database.with_name("flowdapt.db-wal").unlink()
+    with structlog.testing.capture_logs() as logs:
+        async with opening() as store:
+            assert await store.check() == []
+            finished = (await store.info()).runs["finished"]
+    assert 0 < finished < 600
+    assert [line["event"] for line in logs] == ["the database's log is gone: commits may be lost"]
+
+
+async def test_a_kill_alone_is_not_told_of_and_loses_nothing(
+    opening: Opening, database: Path
+) -> None:
+    subprocess.run([sys.executable, "-c", DYING, database.parent], check=False, timeout=60)
+    with structlog.testing.capture_logs() as logs:
+        async with opening() as store:
+            assert await store.check() == []
+            assert (await store.info()).runs == {"finished": 600}
+    assert logs == []
 
 
 async def test_a_clean_stop_is_noted_and_leaves_no_log(opening: Opening, database: Path) -> None:
