@@ -14,6 +14,7 @@ import trio
 from flowdapt.domain.errors import Conflict, InvalidInput, NotFound, RunNotTerminal
 from flowdapt.domain.run import (
     Item,
+    ItemRecord,
     NewRun,
     Reason,
     RetryRequest,
@@ -216,10 +217,14 @@ class Runs:
             return await self._kept_items(run, stage, state, cursor, limit)
         total = record.items_total or 0
         start = _index_cursor(cursor)
-        tasks = [task async for task in self._iter_tasks(run.uid, stage)]
-        records = (await self._store.list_items(run.uid, stage, limit=500)).items
-        views = item_views(total, tasks, records, start, start + min(limit, 500))
-        stop = start + len(views)
+        stop = min(total, start + min(limit, 500))
+        tasks = [
+            task
+            async for task in self._iter_tasks(run.uid, stage)
+            if task.start < stop and start < task.stop
+        ]
+        records = [r async for r in self._iter_items(run.uid, stage, stop) if r.index >= start]
+        views = item_views(total, tasks, records, start, stop)
         if state is not None:
             views = [view for view in views if view.state == state]
         return Page(views, str(stop) if stop < total else None)
@@ -230,6 +235,18 @@ class Runs:
         page = await self._store.list_items(run.uid, stage, state=state, cursor=cursor, limit=limit)
         views = [item_views(r.index + 1, (), [r], r.index, r.index + 1)[0] for r in page.items]
         return Page(views, page.next)
+
+    async def _iter_items(self, uid: str, stage: str, stop: int) -> AsyncIterator[ItemRecord]:
+        cursor = None
+        while True:
+            page = await self._store.list_items(uid, stage, cursor=cursor)
+            for item in page.items:
+                if item.index >= stop:
+                    return
+                yield item
+            cursor = page.next
+            if cursor is None:
+                return
 
     async def _iter_tasks(self, uid: str, stage: str) -> AsyncIterator[TaskRecord]:
         cursor = None

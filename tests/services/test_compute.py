@@ -258,6 +258,29 @@ async def test_mapped_stages_keep_order_and_list_failed_items(autojump_clock: Mo
         assert [item.index for item in page.items + rest.items] == list(range(100))
 
 
+async def test_items_beyond_a_page_of_failures_are_told_as_they_are(
+    autojump_clock: MockClock,
+) -> None:
+    async def each(call: TaskCall, emit: Emit) -> Outcome:
+        assert call.map is not None
+        items = range(call.map.start, call.map.stop)
+        bad = tuple(ItemFailure(i, BOOM) for i in items if i % 2)
+        return Finished(json_value([None] * len(items)), 0.01, call.map.stop, bad)
+
+    async with house(FakeExecutor({"m.each": each})) as h:
+        more = {"type": "parameterized", "allow_partial_failure": True, "map_on": "n"}
+        h.workflows.add("w", stage("each", **more))
+        run = await h.run("w", n=list(range(1500)))
+        cursor, states = None, []
+        while True:
+            page = await h.runs.items(run.uid, "each", cursor=cursor, limit=500)
+            states += [item.state for item in page.items]
+            cursor = page.next
+            if cursor is None:
+                break
+        assert states == ["finished", "failed"] * 750
+
+
 async def test_a_failed_item_waits_and_is_retried_alone(autojump_clock: MockClock) -> None:
     tries: list[tuple[int, int, int]] = []
 
