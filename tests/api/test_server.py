@@ -158,8 +158,10 @@ async def test_when_all_are_answered_at_once_one_more_is_told_to_come_back() -> 
                 f"GET {path} HTTP/1.1\r\nHost: x\r\nPrefer: wait=5\r\n\r\n".encode()
             )
         await trio.testing.wait_all_tasks_blocked(0.05)
-        refused = await exchange(api, LIVE)
+        refused = await exchange(api, b"GET /api/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
         assert refused.startswith(b"HTTP/1.1 503"), refused
+        assert b"http.too_many_connections" in refused
+        assert await answers(api), "health is told even then"
         for link in links:
             assert (await link.receive_some()).startswith(b"HTTP/1.1 200")
             await link.aclose()
