@@ -20,9 +20,12 @@ __all__ = ["new_store", "owned_files", "sqlite_file"]
 @contextmanager
 def owned_files() -> Iterator[Settings]:
     """Hold the lock of the data directory. Raise AlreadyRunning when a daemon does."""
+    from flowdapt.logs import set_up_logs
     from flowdapt.services.instance import InstanceLock
     from flowdapt.settings import load_settings
 
+    # What the parts log goes to stderr: stdout is the command's data.
+    set_up_logs(level="warning")
     settings = load_settings()
     ensure_private_directory(settings.paths.data)
     lock = InstanceLock(settings.paths.lock_file)
