@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from flowdapt.domain.errors import Conflict, FlowdaptError
+from flowdapt.domain.errors import Conflict, FlowdaptError, NotFound
 from flowdapt.domain.run import RunState
 from flowdapt.failpoints import failpoint
 from flowdapt.logs import get_log
@@ -146,8 +146,11 @@ class Retention:
         return [uid for uid in unknown if not await self._exists(uid)]
 
     async def _exists(self, uid: str) -> bool:
-        page = await self._store.list_runs(RunFilter(q=uid), limit=1)
-        return bool(page.items)
+        try:
+            await self._store.get_run(uid)
+        except NotFound:
+            return False
+        return True
 
     async def _delete_orphans(self) -> int:
         orphans = await self._orphans()
