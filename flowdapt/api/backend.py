@@ -68,5 +68,7 @@ class Backend:
     plugins: Callable[[], Sequence[PluginInfo]]
     limits: ApiLimits = ApiLimits()
     stopping: trio.Event = field(default_factory=trio.Event)
+    # Answers to questions are made a few at a time: the loop stays free for health, ends and starts.
+    questions: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(8))
     # Transfers wait for their client: they get threads of their own, and few.
     transfers: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(8))

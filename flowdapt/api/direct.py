@@ -103,11 +103,12 @@ async def get_run(request: Request, ident: str) -> Response:
     """Return a run, or with `Prefer: wait=N` the run once it has ended."""
     refuse_unknown_queries(request, frozenset())
     check_name(ident, "run name")
-    runs = backend_of(request).runs
+    backend = backend_of(request)
     waited = wait_s(request)
     if waited:
-        return answer(await runs.wait(ident, timeout_s=waited))
-    return answer(await runs.get(ident))
+        return answer(await backend.runs.wait(ident, timeout_s=waited))
+    async with backend.questions:
+        return answer(await backend.runs.get(ident))
 
 
 async def live(_request: Request) -> Response:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flowdapt.api.answers import API, refuse_unknown_queries
+from flowdapt.api.answers import API, backend_of, refuse_unknown_queries
 from flowdapt.api.problems import ProblemBody, invalid_request, problem_response
 from flowdapt.api.stream import EVENT_STREAM
 from flowdapt.domain.errors import FlowdaptError
@@ -54,7 +54,10 @@ class StrictRoute(APIRoute):
         async def handle(request: Request) -> Response:
             try:
                 refuse_unknown_queries(request, queries)
-                return await inner(request)
+                if request.method != "GET":
+                    return await inner(request)
+                async with backend_of(request).questions:
+                    return await inner(request)
             except RequestValidationError as error:
                 return problem_response(invalid_request(error.errors()))
             except FlowdaptError as error:
