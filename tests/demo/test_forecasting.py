@@ -48,7 +48,7 @@ def test_observations_have_every_hour_of_the_year_once(
 ) -> None:
     hours = observations[station].index
     assert len(hours) > 8_700
-    assert set(np.diff(hours.to_numpy())) == {np.timedelta64(1, "h")}
+    assert set(hours.to_series().diff().dropna()) == {pd.Timedelta(hours=1)}
 
 
 def test_observations_are_metric_and_plausible(observations: dict[str, pd.DataFrame]) -> None:
