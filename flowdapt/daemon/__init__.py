@@ -42,6 +42,8 @@ EXIT_CODES: Mapping[type[BaseException], int] = {
     StartRefused: 78,
 }
 INTERNAL = 70
+# Ctrl-C before the daemon listens for signals.
+INTERRUPTED = 130
 # The interpreter hands over between threads this often: the writer waits less for the loop.
 SWITCH_S = 0.0005
 
@@ -88,6 +90,8 @@ def _ended_by(caught: BaseException, settings: Settings) -> int:
     from flowdapt.services.lifecycle import the_one
 
     error = the_one(caught)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
     if isinstance(error, FlowdaptError):
         if in_background():
             log.error("the daemon ends", code=error.exact_code, reason=error.message)

@@ -94,6 +94,7 @@ class Health:
         self._disk = disk
         self._slots = slots
         self._began = clock.monotonic()
+        self._store_trouble: str | None = None
 
     @property
     def takes_work(self) -> bool:
@@ -111,7 +112,7 @@ class Health:
             "broker": about.broker,
             "executor": self.executor(self._active()),
             "services": dict(self.services),
-            "runs": dict(await self._runs()),
+            "runs": await self.open_runs(),
             "draining": self.draining,
             "artifacts": about.artifacts,
             "data_dir": about.data_dir,
@@ -120,8 +121,14 @@ class Health:
             "warnings": self.warnings(),
         }
 
-    async def _runs(self) -> Mapping[str, int]:
-        counts = dict(await self._store.count_runs())
+    async def open_runs(self) -> dict[str, int]:
+        """Count the open runs by state; a store that does not answer is a warning, not a failure."""
+        self._store_trouble = None
+        try:
+            counts = dict(await self._store.count_runs())
+        except FlowdaptError as error:
+            self._store_trouble = error.message
+            return {}
         return {"queued": 0, "running": 0} | counts
 
     def executor(self, name: str) -> dict[str, Any]:
@@ -151,9 +158,13 @@ class Health:
 
     def warnings(self) -> list[str]:
         """Return what a person should see to, in words."""
-        if not self._disk.low:
-            return []
-        return [f"only {self._disk.free_bytes() // 1024**2} MiB are free on the disk of the data"]
+        found = []
+        if self._store_trouble is not None:
+            found.append(f"the database does not answer: {self._store_trouble}")
+        if self._disk.low:
+            free = self._disk.free_bytes() // 1024**2
+            found.append(f"only {free} MiB are free on the disk of the data")
+        return found
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look at the disk now and then, until cancelled."""

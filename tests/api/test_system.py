@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flowdapt.domain.errors import StoreBusy
 from flowdapt.domain.run import RunRecord, RunState
 from flowdapt.services.clock import SystemClock
 from flowdapt.services.measures import OTHER, WORKFLOWS_MAX, Measures
@@ -27,6 +28,22 @@ async def test_status_speaks_the_words_that_scripts_rely_on(api: Api) -> None:
     assert {"name", "kind", "state", "slots"} <= set(status["executor"])
     assert status["runs"] == {"queued": 0, "running": 0}
     assert status["draining"] is False
+
+
+@pytest.mark.trio
+async def test_status_is_told_even_when_the_database_does_not_answer(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy() -> None:
+        raise StoreBusy("process 7 holds it")
+
+    monkeypatch.setattr(api.backend.store, "count_runs", busy)
+    status = await api.client.get("/api/v1/status")
+    assert status.status_code == 200
+    assert status.json()["warnings"] == ["the database does not answer: process 7 holds it"]
+    assert (await api.client.get("/metrics")).status_code == 200
+    monkeypatch.undo()
+    assert (await api.client.get("/api/v1/status")).json()["warnings"] == []
 
 
 @pytest.mark.trio

@@ -152,7 +152,7 @@ async def ready(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Get the daemon's figures."""
     backend = backend_of(request)
-    text = backend.measures.text(await backend.store.count_runs(), backend.health.slots())
+    text = backend.measures.text(await backend.health.open_runs(), backend.health.slots())
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
