@@ -52,6 +52,10 @@ class DatabaseSettings(_Section):
         description="SQLAlchemy URL; empty: SQLite in the data directory. May hold {secret:NAME}.",
     )
     readers: int = Field(default=2, ge=1, le=16, description="Connections that read at once.")
+    insecure: bool = Field(
+        default=False,
+        description="Allow a PostgreSQL on another machine without TLS or without a login.",
+    )
 
 
 class BrokerSettings(_Section):

@@ -15,6 +15,8 @@ import trio
 
 from flowdapt import __version__
 from flowdapt.daemon.memory import make_memory_directory
+from flowdapt.domain.addresses import database_risks
+from flowdapt.domain.errors import StartRefused
 from flowdapt.paths import ensure_private_directory
 
 if TYPE_CHECKING:
@@ -26,7 +28,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["about", "backups", "disk", "environment", "in_background", "keeping"]
+__all__ = [
+    "about",
+    "backups",
+    "disk",
+    "environment",
+    "in_background",
+    "keeping",
+    "owner",
+    "refuse_risky_database",
+]
 
 BACKGROUND = "FLOWDAPT_BACKGROUND"
 
@@ -71,6 +82,19 @@ def in_thread(work: Callable[..., T], *given: Any, **named: Any) -> Callable[[],
         return await trio.to_thread.run_sync(partial(work, *given, **named))
 
     return run
+
+
+def refuse_risky_database(url: str, *, insecure: bool) -> None:
+    """Raise StartRefused for a PostgreSQL on another machine that anyone in between could read."""
+    if insecure or not url.startswith("postgres"):
+        return
+    risks = database_risks(url, os.environ)
+    if risks:
+        raise StartRefused(
+            f"database.url names a PostgreSQL on another machine without {' and '.join(risks)}",
+            code="start.insecure_database",
+            fix="add it to database.url, or write database.insecure = true",
+        )
 
 
 def about(settings: Settings) -> About:

@@ -70,8 +70,10 @@ class Parts:
         self.clock = SystemClock()
         self.plugins = Plugins()
         self.secrets = Secrets(paths.secrets_file, environ=take_from_environment(os.environ))
+        database_url = self.secrets.expand(settings.database.url)
+        choices.refuse_risky_database(database_url, insecure=settings.database.insecure)
         self.store = create_store(
-            self.secrets.expand(settings.database.url),
+            database_url,
             data_dir=paths.data,
             clock=self.clock,
             readers=settings.database.readers,

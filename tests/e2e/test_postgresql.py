@@ -54,3 +54,11 @@ def test_a_database_without_a_server_refuses_the_start_with_its_reason() -> None
         process = station.spawn()
         assert process.wait(60) not in (0, -9)
         assert "database" in station.output()
+
+
+def test_a_database_elsewhere_without_tls_is_refused_with_the_way_out() -> None:
+    with workstation(FLOWDAPT_DATABASE__URL="postgresql://u:p@db.example.org/d") as station:
+        done = station.cli("up")
+        assert done.returncode != 0
+        assert "start.insecure_database" in done.stderr
+        assert "database.insecure = true" in done.stderr

@@ -1,0 +1,45 @@
+"""Decide whether a server's address is safe to use: on this machine, or with TLS and a login."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import parse_qs, unquote, urlsplit
+
+__all__ = ["database_risks", "is_local_host"]
+
+_TLS_MODES = frozenset({"require", "verify-ca", "verify-full"})
+
+
+def is_local_host(host: str) -> bool:
+    """Say whether a host is this machine: a socket's path, localhost, or a loopback address."""
+    if not host or host.startswith("/") or host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def database_risks(url: str, environ: Mapping[str, str]) -> list[str]:
+    """Return in words what is missing for a PostgreSQL on another machine; empty when nothing is.
+
+    `environ` is asked for what libpq would take from it (PGHOST, PGSSLMODE, PGPASSWORD, …).
+    """
+    parts = urlsplit(url)
+    asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    listed = asked.get("host") or parts.hostname or environ.get("PGHOST", "")
+    hosts = [unquote(host) for host in listed.split(",")]
+    if asked.get("hostaddr"):
+        hosts += asked["hostaddr"].split(",")
+    if all(map(is_local_host, hosts)):
+        return []
+    risks = []
+    mode = asked.get("sslmode") or environ.get("PGSSLMODE", "prefer")
+    if mode not in _TLS_MODES:
+        risks.append("TLS (sslmode=verify-full)")
+    certified = asked.get("sslcert") or environ.get("PGSSLCERT")
+    known = parts.password or asked.get("password") or asked.get("passfile")
+    if not (known or certified or environ.get("PGPASSWORD") or environ.get("PGPASSFILE")):
+        risks.append("a password or a client certificate")
+    return risks
