@@ -94,11 +94,6 @@ class MapProgress:
         """Say whether every item has ended, one way or the other."""
         return self.finished + len(self.failed) == self.total
 
-    @property
-    def exhausted(self) -> bool:
-        """Say whether nothing can be taken now (some may still run, or be due later)."""
-        return not self._solo and not self._ranges
-
     def take(self) -> tuple[int, int, int] | None:
         """Return the next (start, stop, attempt) to run, or None."""
         if self._solo:

@@ -10,7 +10,7 @@ keyset-paged: the cursor is opaque, a page holds at most 500.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -318,7 +318,3 @@ class Store(ABC):
     @abstractmethod
     async def check(self) -> list[str]:
         """Return every broken invariant of the rows, in words; empty when all hold."""
-
-    @abstractmethod
-    def iter_open_runs(self) -> AsyncIterator[RunRecord]:
-        """Stream the runs that have not ended; `definition` and `config` may be left out."""

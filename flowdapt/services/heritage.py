@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from flowdapt.domain.errors import InvalidInput
+from flowdapt.domain.graph import Graph
 from flowdapt.domain.run import (
     ItemRecord,
     RetryRequest,
@@ -66,20 +67,8 @@ def _stages_to_run(parent: LoadedRun, spec: WorkflowSpec, request: RetryRequest)
             code="run.unknown_stage",
             fix="use failed, start, or one of: " + ", ".join(sorted(names)),
         )
-    return _with_dependants(again, spec)
-
-
-def _with_dependants(names: set[str], spec: WorkflowSpec) -> set[str]:
-    grown = True
-    while grown:
-        more = {
-            stage.name
-            for stage in spec.stages
-            if stage.name not in names and names.intersection(stage.depends_on)
-        }
-        grown = bool(more)
-        names = names | more
-    return names
+    graph = Graph.of({stage.name: stage.depends_on for stage in spec.stages})
+    return again | graph.descendants(*again)
 
 
 async def _keep_chunks(

@@ -6,7 +6,7 @@ door in both directions.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -276,12 +276,6 @@ class MemoryRuns(Store):
             if not held.run.state.terminal:
                 counts[held.run.state.value] = counts.get(held.run.state.value, 0) + 1
         return counts
-
-    async def iter_open_runs(self) -> AsyncIterator[RunRecord]:
-        await trio.lowlevel.checkpoint()
-        for held in list(self._runs.values()):
-            if not held.run.state.terminal:
-                yield copied(held.run)
 
 
 def _end_stages(stages: Sequence[StageRecord], run: RunRecord) -> None:

@@ -6,7 +6,7 @@ What the pieces write is decided in the modules named after it; how they reach t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,10 @@ from flowdapt.stores import statements as sql
 from flowdapt.stores.lanes import WriterLane
 from flowdapt.stores.links import Base, Row
 from flowdapt.stores.reader_lane import ReaderLane
-from flowdapt.stores.records import micros, run_from_row
+from flowdapt.stores.records import micros
 from flowdapt.stores.texts import Texts
 
 __all__ = ["SqlStore"]
-
-_CHUNK = 200
 
 
 class SqlStore(Store):
@@ -261,19 +259,6 @@ class SqlStore(Store):
 
     async def check(self) -> list[str]:
         return await self._reader.read(checking.check)
-
-    async def iter_open_runs(self) -> AsyncIterator[RunRecord]:
-        idents = await self._reader.read(lambda tx: [row[0] for row in tx.all(sql.OPEN_IDS)])
-        for at in range(0, len(idents), _CHUNK):
-            for run in await self._open_among(idents[at : at + _CHUNK]):
-                yield run
-
-    async def _open_among(self, idents: Sequence[int]) -> list[RunRecord]:
-        rows = await self._reader.read(
-            lambda tx: [tx.one(sql.GET_RUN_BY_ID, (ident,)) for ident in idents]
-        )
-        runs = [run_from_row(row) for row in rows if row is not None]
-        return [run for run in runs if not run.state.terminal]
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:

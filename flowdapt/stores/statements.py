@@ -154,7 +154,6 @@ NEWEST = Sql(
     )
 )
 DELETE_RUN = Sql(lambda _: delete(run).where(equals("id")))
-OPEN_IDS = Sql(lambda _: select(run.c.id).where(OPEN).order_by(run.c.workflow, run.c.state))
 FIND_BY_PREFIX = Sql(
     lambda _: (
         select(run)

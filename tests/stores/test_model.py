@@ -98,7 +98,8 @@ class World:
         async def call(store: Store) -> object:
             loaded = await store.load_run(self._uid(at))
             loaded.run.epoch = epoch
-            return await store.commit(make(loaded))
+            await store.commit(make(loaded))
+            return None
 
         return call
 
@@ -174,7 +175,6 @@ async def contents(store: Store) -> dict[str, object]:
         "events": [event.model_copy(update={"id": ""}) for event in events],
         "resources": [(r.metadata.name, r.metadata.revision, r.spec) for r in resources],
         "counts": dict(await store.count_runs()),
-        "open": sorted([run.uid async for run in store.iter_open_runs()]),
         "dead": sorted(await store.dead_owners(lease_s=0, but="me")),
     }
 
