@@ -205,6 +205,9 @@ def _on_the_files() -> Iterator[Finding]:
 def _store(settings: Settings) -> Iterator[Finding]:
     import trio
 
+    from flowdapt.services.checkup import find_problems
+    from flowdapt.stores.values import FileValueStore
+
     if settings.on_sqlite:
         database = sqlite_file(settings)
         if not database.exists():
@@ -220,7 +223,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
     async def checked() -> list[str]:
         await store.open()
         try:
-            return await store.check()
+            return await find_problems(store, FileValueStore(settings.paths.data / "values"))
         finally:
             await store.close()
 

@@ -115,6 +115,7 @@ class Parts:
         return make(options, choices.environment(self.settings, self.plugins))
 
     def _make_services(self, masks: set[str]) -> None:
+        from flowdapt.services.checkup import find_problems
         from flowdapt.services.compute import Compute
         from flowdapt.services.driver import DriverTools
         from flowdapt.services.health import Health
@@ -181,6 +182,7 @@ class Parts:
             owner=self.owner,
             drain_timeout_s=settings.drain_timeout,
             close_files=self.logs.close,
+            find_problems=partial(find_problems, store, self.values),
         )
 
     def _backend(self) -> Backend:

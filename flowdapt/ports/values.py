@@ -40,6 +40,10 @@ class ValueStore(ABC):
         """Return those whose file is not there or has another size."""
 
     @abstractmethod
+    async def damage(self, values: Sequence[ValueRef]) -> list[str]:
+        """Say in words what is wrong with the files behind these: gone, cut, or not as written."""
+
+    @abstractmethod
     async def delete_run(self, run: str) -> None:
         """Delete the run's files. Never raises for an unknown run."""
 

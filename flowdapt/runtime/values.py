@@ -31,6 +31,7 @@ __all__ = [
     "read_parts",
     "store_inline",
     "store_parts",
+    "verify",
     "write_file",
 ]
 
@@ -271,7 +272,22 @@ def _check(ref: ValueRef, content: memoryview) -> None:
         raise DamagedValue(f"{ref.location} is not what was written: its sha256 differs")
 
 
-def _unpickle(ref: ValueRef, mapped: memoryview) -> Any:
+def verify(ref: ValueRef, root: str) -> None:
+    """Raise DamagedValue unless the files behind a reference are as written. Decodes nothing."""
+    if ref.kind == "parts" or ref.codec == "parts":
+        for part in read_parts(ref, root):
+            verify(part.value, root)
+    elif ref.kind == "mapping":
+        for part in ref.parts:
+            verify(part.value, root)
+    elif ref.kind == "file" and ref.codec == "json":
+        read_json(ref, root)
+    elif ref.kind == "file":
+        _checked_head(ref, _map(ref, root))
+
+
+def _checked_head(ref: ValueRef, mapped: memoryview) -> tuple[int, int]:
+    """Return where the pickle starts and stops, its bytes being those that were written."""
     if len(mapped) < _HEAD.size:
         raise DamagedValue(f"{ref.location} is too short for a value")
     magic, table_size, head_size = _HEAD.unpack_from(mapped)
@@ -280,6 +296,11 @@ def _unpickle(ref: ValueRef, mapped: memoryview) -> Any:
     if magic != _MAGIC or stop > len(mapped):
         raise DamagedValue(f"{ref.location} is not a value's file")
     _check(ref, mapped[:stop])
+    return start, stop
+
+
+def _unpickle(ref: ValueRef, mapped: memoryview) -> Any:
+    start, stop = _checked_head(ref, mapped)
     buffers = [mapped[at : at + size] for at, size in _read_table(mapped[_HEAD.size : start])]
     return _load(mapped[start:stop], buffers)
 

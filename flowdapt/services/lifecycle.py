@@ -53,6 +53,7 @@ class Lifecycle:
         owner: str,
         drain_timeout_s: float,
         close_files: Callable[[], None] = lambda: None,
+        find_problems: Callable[[], Awaitable[list[str]]] | None = None,
     ) -> None:
         self._store = store
         self._compute = compute
@@ -61,6 +62,7 @@ class Lifecycle:
         self._owner = owner
         self._drain_timeout_s = drain_timeout_s
         self._close_files = close_files
+        self._find_problems = find_problems or store.check
         self._end = trio.Event()
         self._everything = trio.CancelScope()
         self._patience = trio.CancelScope()
@@ -96,7 +98,7 @@ class Lifecycle:
 
     async def check(self) -> list[str]:
         """Return every broken invariant of the store, in words."""
-        return await self._store.check()
+        return await self._find_problems()
 
     # -- life ------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ import trio
 from flowdapt.domain.errors import DamagedValue, InvalidInput, InvalidName, NotFound, StorageFull
 from flowdapt.domain.task import Part, ValueRef
 from flowdapt.ports.values import ValueStore
-from flowdapt.runtime.values import read_parts, store_inline, store_parts
+from flowdapt.runtime.values import read_parts, store_inline, store_parts, verify
 
 __all__ = ["FileValueStore"]
 
@@ -83,6 +83,16 @@ class FileValueStore(ValueStore):
         if not files:
             return []
         return await _in_thread(lambda: [value for value in files if not self._is_there(value)])
+
+    async def damage(self, values: Sequence[ValueRef]) -> list[str]:
+        return await _in_thread(lambda: [words for value in values if (words := self._harm(value))])
+
+    def _harm(self, value: ValueRef) -> str | None:
+        try:
+            verify(value, self._root)
+        except (DamagedValue, OSError) as error:
+            return str(error)
+        return None
 
     async def delete_run(self, run: str) -> None:
         _check_segment(run)

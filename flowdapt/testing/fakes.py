@@ -157,6 +157,10 @@ class MemoryValues(ValueStore):
         """Return spilled values that were never written."""
         return [v for v in values if v.kind == "file" and v.location not in self._spilled]
 
+    async def damage(self, values: Sequence[ValueRef]) -> list[str]:
+        """Name spilled values that were never written."""
+        return [f"{value.location} is gone" for value in await self.missing(values)]
+
     async def delete_run(self, run: str) -> None:
         """Forget what the run spilled."""
         for location in [known for known in self._spilled if known.startswith(f"{run}/")]:
