@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import stages as stage_module
+from benchmarks.timing import now
 from flowdapt.client import Client
+from flowdapt.paths import find_paths
 
-__all__ = ["Workstation", "open_workstation"]
+__all__ = ["Workstation", "open_workstation", "time_to_ready"]
 
 
 def stage(name: str, function: str, *depends_on: str, **more: Any) -> dict[str, Any]:
@@ -95,3 +99,33 @@ def open_workstation(*, apply: bool = True) -> Iterator[Workstation]:
         else:
             os.environ["FLOWDAPT_HOME"] = previous
         shutil.rmtree(home, ignore_errors=True)
+
+
+def time_to_ready() -> float:
+    """Return how long a daemon takes from its process's start until it says that it is ready."""
+    home = Path(tempfile.mkdtemp(prefix="flowdapt-bench-"))
+    environment = {**os.environ, "FLOWDAPT_HOME": str(home)}
+    path = str(find_paths(environment).socket)
+    began = now()
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "flowdapt", "up", "--foreground"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not _says_ready(path):
+            time.sleep(0.002)
+        return now() - began
+    finally:
+        daemon.terminate()
+        daemon.wait()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _says_ready(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        if connection.connect_ex(path) != 0:
+            return False
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return connection.recv(16).startswith(b"HTTP/1.1 20")
