@@ -73,6 +73,7 @@ class Worker:
         self._outbox = Outbox(channel)
         self._context: RunContext | None = None
         self._running = False
+        self._serving = False
         self._cancel_asked = False
         self._limit_bytes = 0
         self._wake_read, self._wake_write = os.pipe()
@@ -107,7 +108,7 @@ class Worker:
 
     def _serve_one(self, number: int, call: TaskCall) -> None:
         self._outbox.begin(number)
-        self._running = True
+        self._serving = self._running = True
         if self._watch_rests:
             os.write(self._wake_write, b"w")
         if call.secrets or call.gpu_devices or call.memory_limit_bytes:
@@ -122,6 +123,9 @@ class Worker:
         if leftover is not None:
             self._leave(outcome)
         self._baseline.put_back()
+        self._serving = False
+        if self._cancel_asked:  # it came after we looked for what is left over
+            self._leave(outcome)
 
     def _run(self, call: TaskCall) -> Outcome:
         masker = masker_of(call.secrets)
@@ -230,7 +234,8 @@ class Worker:
     def _on_terminate(self, number: int, frame: Any) -> None:
         if self._running:
             raise StopBody
-        if not self._cancel_asked:
+        # A cancelled task is about to end this process, with what it started.
+        if not (self._serving and self._cancel_asked):
             os._exit(0)
 
     # -- the watch thread ----------------------------------------------------------------------------
@@ -262,6 +267,8 @@ class Worker:
             said = b""
         if CANCEL in said:
             self._cancel_asked = True
+            if not self._serving:  # the cancel has met the end of its task, or is before it
+                os._exit(0)
             context = self._context
             if context is not None:
                 context.request_cancel()

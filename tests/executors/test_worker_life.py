@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from flowdapt.plugins.executors.local.gpus import GpuShares
 from flowdapt.testing.executor_calls import Bench, lines_of, until
 from tests.executors.workbench import children_of, lives, local, poison, soon
 from tests.house.source import ROOT
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.trio
 
@@ -240,6 +243,38 @@ async def test_a_cancel_while_the_process_starts_leaves_nothing(tmp_path: Path) 
             await bench.outcome(bench.call(poison("wait"), str(tmp_path / "never"), grace_s=0.2))
         await soon(lambda: not bench.executor.workers(), seconds=5, what="the worker ends")
         assert await bench.value(bench.call("everything", 1)) == [1]
+
+
+async def test_a_cancel_that_meets_the_end_of_its_task_costs_no_grace(tmp_path: Path) -> None:
+    async with local(tmp_path, slots=1) as bench:
+        await bench.value(bench.call("everything", 1))
+        (worker,) = bench.executor.workers()
+        gate = tmp_path / "gate"
+        waits = bench.call(poison("wait"), str(gate), grace_s=5.0)
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(bench.outcome, waits)
+                await soon(
+                    lambda: bench.executor.workers()[0].state == "busy", seconds=5, what="it"
+                )
+                gate.touch()
+                # The loop stands still meanwhile: the outcome lies unread when the cancel comes.
+                eventually(_is_asleep(worker.pid), what="the worker waits for its next task")
+                scope.cancel()
+                began = trio.current_time()
+        assert trio.current_time() - began < 2.0
+        assert not lives(worker.pid)
+
+
+def _is_asleep(pid: int) -> Callable[[], bool]:
+    """Return a probe: a process slept at ten looks in a row, long after it saw the gate."""
+    seen: deque[bytes] = deque(maxlen=10)
+
+    def look() -> bool:
+        seen.append(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0])
+        return list(seen) == [b"S"] * 10
+
+    return look
 
 
 async def test_closing_tells_the_tasks_that_they_did_not_begin(tmp_path: Path) -> None:
