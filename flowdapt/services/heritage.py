@@ -34,7 +34,10 @@ async def inherit(
     uid: str, parent: LoadedRun, spec: WorkflowSpec, request: RetryRequest, values: ValueStore
 ) -> Heritage:
     """Return the records of the new run; files of the parent get a hold of their own."""
-    again = _stages_to_run(parent, spec, request)
+    graph = Graph.of({stage.name: stage.depends_on for stage in spec.stages})
+    again = _stages_to_run(parent, graph, request)
+    # What runs below another one gets new items: what it made of the old ones counts no more.
+    same_items = {name for name in again if not graph.ancestors(name) & again}
     heritage = Heritage([])
     for record in parent.stages:
         fresh = StageRecord(record.name, record.position, record.type)
@@ -42,15 +45,20 @@ async def inherit(
             fresh = replace(record, inherited=True)
             if record.result is not None:
                 fresh.result = (await values.adopt(uid, [record.result]))[0]
-        elif record.type is StageType.PARAMETERIZED and request.start_from in (None, "failed"):
-            await _keep_chunks(uid, parent, record.name, request, heritage, values)
+        elif record.name in same_items and _keeps_items(record, request):
+            await _keep_chunks(uid, parent, record.name, heritage, values)
         heritage.stages.append(fresh)
     return heritage
 
 
-def _stages_to_run(parent: LoadedRun, spec: WorkflowSpec, request: RetryRequest) -> set[str]:
+def _keeps_items(record: StageRecord, request: RetryRequest) -> bool:
+    mapped = record.type is StageType.PARAMETERIZED
+    return mapped and request.input is None and request.start_from in (None, "failed")
+
+
+def _stages_to_run(parent: LoadedRun, graph: Graph, request: RetryRequest) -> set[str]:
     start = request.start_from or ("start" if request.input is not None else "failed")
-    names = {stage.name for stage in spec.stages}
+    names = {record.name for record in parent.stages}
     if start == "start":
         return names
     if start == "failed":
@@ -67,21 +75,13 @@ def _stages_to_run(parent: LoadedRun, spec: WorkflowSpec, request: RetryRequest)
             code="run.unknown_stage",
             fix="use failed, start, or one of: " + ", ".join(sorted(names)),
         )
-    graph = Graph.of({stage.name: stage.depends_on for stage in spec.stages})
     return again | graph.descendants(*again)
 
 
 async def _keep_chunks(
-    uid: str,
-    parent: LoadedRun,
-    stage: str,
-    request: RetryRequest,
-    heritage: Heritage,
-    values: ValueStore,
+    uid: str, parent: LoadedRun, stage: str, heritage: Heritage, values: ValueStore
 ) -> None:
     """Take over the finished items of a stage that did not finish: only the others run again."""
-    if request.input is not None:
-        return
     chunks = [
         t
         for t in parent.tasks

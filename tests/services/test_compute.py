@@ -400,6 +400,56 @@ async def test_a_retry_takes_over_what_finished_and_runs_the_rest(
         assert not whole.stages[0].inherited
 
 
+async def test_a_retry_of_a_partial_run_runs_what_stood_on_the_gaps_again(
+    autojump_clock: MockClock,
+) -> None:
+    broken = True
+
+    async def all_but_one(call: TaskCall, emit: Emit) -> Outcome:
+        assert call.map is not None
+        start, stop = call.map.start, call.map.stop
+        values: list[object] = list(range(start, stop))
+        failures: tuple[ItemFailure, ...] = ()
+        if broken and start <= 1 < stop:
+            values[1 - start], failures = None, (ItemFailure(1, BOOM),)
+        return Finished(json_value(values), 0.001, stop, failures)
+
+    executor = FakeExecutor({"m.a": all_but_one})
+    async with house(executor) as h:
+        mapped = {"type": "parameterized"}
+        first = stage("a", map_on="n", allow_partial_failure=True, **mapped)
+        h.workflows.add("w", first, stage("b", "a", **mapped), stage("c", "b"))
+        partial = await h.run("w", n=[0, 1, 2])
+        assert (partial.state, partial.partial) == (RunState.FINISHED, True)
+        broken = False
+        executor.calls.clear()
+        run, _ = await h.runs.retry(partial.uid, RetryRequest())
+        assert (await h.runs.wait(run.uid, timeout_s=60)).state is RunState.FINISHED
+        ran = [
+            (call.stage, index)
+            for call in executor.calls
+            for index in (range(call.map.start, call.map.stop) if call.map else [0])
+        ]
+        assert ran == [("a", 1), ("b", 0), ("b", 1), ("b", 2), ("c", 0)]
+
+
+async def test_a_retry_from_a_stage_runs_it_and_what_depends_on_it(
+    autojump_clock: MockClock,
+) -> None:
+    executor = FakeExecutor()
+    async with house(executor) as h:
+        h.workflows.add("w", stage("a"), stage("b", "a"), stage("c", "b"), stage("d", "a"))
+        done = await h.run("w", x=1)
+        executor.calls.clear()
+        run, _ = await h.runs.retry(done.uid, RetryRequest(start_from="b", input={"x": 2}))
+        again = await h.runs.wait(run.uid, timeout_s=60)
+        assert [call.stage for call in executor.calls] == ["b", "c"]
+        assert [s.name for s in again.stages if s.inherited] == ["a", "d"]
+        assert again.input == {"x": 2}
+        with pytest.raises(InvalidInput, match="no stage 'nowhere'"):
+            await h.runs.retry(done.uid, RetryRequest(start_from="nowhere"))
+
+
 async def test_an_edited_input_must_fit_the_schema_too(autojump_clock: MockClock) -> None:
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
     async with house() as h:
