@@ -145,7 +145,7 @@ class RunMachine:
         for record in self.stages.values():
             if not record.state.terminal:
                 self._ledger.close_stage(record, StageState.CANCELLED, now, reason=reason)
-        self._ledger.step.stop.extend(self.open)
+        self._stop(self.open)
         self._settle(now)
 
     def step(self) -> Step:
@@ -269,6 +269,17 @@ class RunMachine:
         self.open.update(tasks)
         into.extend(tasks)
 
+    def _stop(self, tasks: Iterable[Task]) -> None:
+        """Have tasks stopped; one that was to start with this very step never begins."""
+        step = self._ledger.step
+        for task in list(tasks):
+            unborn = next((some for some in (step.start, step.at_once) if task in some), None)
+            if unborn is None:
+                step.stop.append(task)
+            else:
+                unborn.remove(task)
+                self.open.discard(task)
+
     # -- ends --------------------------------------------------------------------------------------
 
     def _finish(self, record: StageRecord, value: ValueRef, now: datetime) -> None:
@@ -283,7 +294,7 @@ class RunMachine:
     def _fail(self, record: StageRecord, error: ErrorInfo, reason: str, now: datetime) -> None:
         record.error = facts.at_stage(error, record.name)
         self._ledger.close_stage(record, StageState.FAILED, now, reason=reason)
-        self._ledger.step.stop.extend(task for task in self.open if task.stage == record.name)
+        self._stop(task for task in self.open if task.stage == record.name)
         self._skip_dependants(record.name, now)
 
     def _skip_dependants(self, name: str, now: datetime) -> None:

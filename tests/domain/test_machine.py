@@ -452,3 +452,13 @@ def _check(bench: Bench) -> None:
         assert not bench.machine.open
     elif not bench.ready:
         assert bench.machine.next_due() is not None, "an open run with nothing to wait for"
+
+
+def test_what_is_made_ready_and_cancelled_in_one_step_never_begins() -> None:
+    bench = Bench(simple("a"), simple("b", "a"))
+    (a,) = bench.ready
+    bench.machine.ended(a, Finished(value(), 0.01), bench.now, bench.now)
+    bench.machine.cancel("user", bench.now)
+    step = bench.machine.step()
+    assert (step.start, step.at_once, step.stop) == ([], [], [])
+    assert bench.run.state is RunState.CANCELLED
