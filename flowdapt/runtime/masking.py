@@ -40,6 +40,15 @@ class Masker:
         """Return the text without the secrets."""
         return text if self._text is None else self._text.sub(MASK, text)
 
+    def start_of_match(self, data: bytes, place: int) -> int:
+        """Return where the secret begins that a cut at `place` would halve, else `place`."""
+        if self._bytes is None or place == len(data):
+            return place
+        for found in self._bytes.finditer(data):
+            if found.start() < place < found.end():
+                return found.start()
+        return place
+
     def bytes(self, data: bytes) -> bytes:
         """Return the bytes without the secrets."""
         return data if self._bytes is None else self._bytes.sub(MASK.encode(), data)
@@ -63,9 +72,9 @@ class StreamMasker:
     def feed(self, chunk: bytes) -> bytes:
         """Return what may be shown now."""
         data = self._held + chunk
-        keep = self._open_tail(data)
-        self._held = data[len(data) - keep :] if keep else b""
-        return self._masker.bytes(data[: len(data) - keep])
+        cut = self._masker.start_of_match(data, len(data) - self._open_tail(data))
+        self._held = data[cut:]
+        return self._masker.bytes(data[:cut])
 
     def flush(self) -> bytes:
         """Return what was held back; the stream ends here."""

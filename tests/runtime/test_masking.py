@@ -42,6 +42,31 @@ def test_pieces_show_no_more_than_the_whole(cuts: list[int], before: str, after:
     assert shown.count(b"***") >= 2
 
 
+# Few letters, so that one secret often ends as another one, or its base64, begins.
+few = some.text("abc", min_size=4, max_size=8)
+
+
+@given(some.lists(few, min_size=1, max_size=3), some.text("abcx", max_size=60), some.data())
+def test_a_stream_shows_what_the_whole_text_would(
+    secrets: list[str], text: str, data: some.DataObject
+) -> None:
+    masker = Masker(secrets)
+    stream, rest, shown = StreamMasker(masker), text.encode(), b""
+    while rest:
+        size = data.draw(some.integers(1, 10))
+        shown += stream.feed(rest[:size])
+        rest = rest[size:]
+    assert shown + stream.flush() == masker.bytes(text.encode())
+
+
+def test_a_secret_that_ends_as_its_base64_begins_is_masked() -> None:
+    secret = "s3cr3t-Value-0123456789abc"
+    assert base64.b64encode(secret.encode()).startswith(b"c")
+    stream = StreamMasker(Masker([secret]))
+    shown = b"".join(stream.feed(piece) for piece in (b"plain", b" ", secret.encode(), b"\n"))
+    assert shown + stream.flush() == b"plain ***\n"
+
+
 def test_what_is_no_secret_passes_unchanged() -> None:
     stream = StreamMasker(Masker([SECRET]))
     assert stream.feed(b"correct-horse") == b""
