@@ -75,6 +75,25 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
+PEERS = {
+    "flowdapt": [TESTED, *group("bench")],
+    "dbos": ["dbos", "numpy"],
+    # Prefect's server does not start with newer ones.
+    "prefect": ["prefect", "fastapi>=0.139,<0.142", "numpy"],
+    "dagster": ["dagster", "dagster-webserver", "numpy"],
+    "dask": ["dask[distributed]", "numpy"],
+    "ray": ["ray[default]", "numpy"],
+}
+
+
+@nox.session
+@nox.parametrize("peer", list(PEERS), ids=list(PEERS))
+def bench_peers(session: nox.Session, peer: str) -> None:
+    """Measure one peer in its own environment; print the table of all measured so far."""
+    session.install(*PEERS[peer])
+    session.run("python", "-m", "benchmarks.peers", peer, *session.posargs)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation, follow its links and run its examples."""
