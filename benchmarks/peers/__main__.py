@@ -49,8 +49,7 @@ def table(peers: list[dict[str, Any]]) -> str:
     """Return one markdown table, a column for each peer, and the reasons for what is missing."""
     head = "| | " + " | ".join(peer["peer"] for peer in peers) + " |"
     rows = [head, "|---" * (len(peers) + 1) + "|"]
-    for key in KEYS:
-        rows.append(f"| {key} | " + " | ".join(_cell(peer.get(key)) for peer in peers) + " |")
+    rows += [f"| {key} | " + " | ".join(_cell(p.get(key)) for p in peers) + " |" for key in KEYS]
     rows.append("| load before | " + " | ".join(f"{p['load_before']:.1f}" for p in peers) + " |")
     rows += [
         "",
@@ -66,7 +65,7 @@ def table(peers: list[dict[str, Any]]) -> str:
 
 def _cell(figure: dict[str, Any] | None) -> str:
     if figure is None or figure["value"] is None:
-        return "–"
+        return "-"
     slow = f" ({figure['p95']:,.3g})" if figure["p95"] is not None else ""
     return f"{figure['value']:,.3g}{slow}"
 
