@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import figures
-from benchmarks.figures import FIGURES, Figure
+from benchmarks.figures import FIGURES, Dbos, Figure
 from benchmarks.growth import growth
 from benchmarks.workstation import open_workstation
 
-_ALL = [*FIGURES, "runs", "idle", "growth"]
+_ALL = [*FIGURES, "idle", "growth"]
 
 
 def main(arguments: list[str]) -> int:
@@ -22,23 +22,28 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*_ALL, []], default=_ALL)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
-    parser.add_argument("--dbos", type=float, help="runs a second of DBOS, measured in this run")
+    parser.add_argument(
+        "--dbos",
+        type=float,
+        nargs=2,
+        metavar=("MS", "PER_S"),
+        help="DBOS as `python -m benchmarks.peers.dbos` has just measured it: ms a run, runs a second",
+    )
     options = parser.parse_args(arguments)
-    found = list(_measure(options.names or _ALL, options.dbos))
+    dbos = Dbos(options.dbos[0] / 1000, options.dbos[1], "measured now") if options.dbos else Dbos()
+    found = list(_measure(options.names or _ALL, dbos))
     _print(found)
     if options.json:
         options.json.write_text(json.dumps([asdict(figure) for figure in found], indent=1))
     return 0 if all(figure.reached for figure in found) else 1
 
 
-def _measure(names: list[str], dbos_per_s: float | None) -> Iterable[Figure]:
-    if {*names} & {*FIGURES, "runs"}:
+def _measure(names: list[str], dbos: Dbos) -> Iterable[Figure]:
+    if {*names} & {*FIGURES}:
         with open_workstation() as station:
             for name in names:
                 if name in FIGURES:
-                    yield from _told(FIGURES[name](station))
-            if "runs" in names:
-                yield from _told(figures.many_runs(station, dbos_per_s))
+                    yield from _told(FIGURES[name](station, dbos))
     if "idle" in names:
         yield from _told(figures.start_and_idle())
     if "growth" in names:

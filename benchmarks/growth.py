@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 
 from benchmarks.figures import Figure
-from benchmarks.timing import Sample, now, rss_mib
+from benchmarks.timing import Sample, now, peak_rss_mib, rss_mib
 from benchmarks.workstation import Workstation, open_workstation
 from flowdapt.domain.names import new_run_name, new_uid
 from flowdapt.domain.run import (
@@ -130,7 +130,7 @@ def _memory_of_a_big_map() -> float:
         station.client.run("noop", wait=True)
         before = rss_mib(station.pid)
         _run_items(station, 100_000)
-        return rss_mib(station.pid) - before
+        return peak_rss_mib(station.pid) - before
 
 
 def _run_items(station: Workstation, count: int) -> None:

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Sample", "children_of", "cpu_seconds", "repeat", "rss_mib", "time_once"]
+__all__ = [
+    "Sample",
+    "children_of",
+    "cpu_seconds",
+    "interleave",
+    "peak_rss_mib",
+    "repeat",
+    "rss_mib",
+    "time_once",
+]
 
 now = time.perf_counter
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -69,6 +78,14 @@ def rss_mib(pid: int) -> float:
     """Return the resident set of one process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def peak_rss_mib(pid: int) -> float:
+    """Return the largest resident set that one process has had so far."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"the kernel tells no peak of process {pid}")
 
 
 def cpu_seconds(pid: int) -> float:
