@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowdapt.domain import facts
 from flowdapt.domain.run import RunRecord, RunState
-from flowdapt.stores import statements as sql
+from flowdapt.stores import prepared as sql
 from flowdapt.stores.journal import write_events
 from flowdapt.stores.links import Tx
 from flowdapt.stores.reading import load_row

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, StageState
+from flowdapt.stores.conditions import ACTIVE_RUN, OPEN_RUN, TERMINAL_RUN
 from flowdapt.stores.dialects import SQLITE
 from flowdapt.stores.links import Tx
 from flowdapt.stores.reading import stages_of
-from flowdapt.stores.rows import ACTIVE_RUN, OPEN_RUN, TERMINAL_RUN
 
 __all__ = ["RULES", "check", "spelled"]
 

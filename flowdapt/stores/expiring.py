@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from flowdapt.domain.run import RunState
-from flowdapt.stores import side_statements as side
-from flowdapt.stores import statements as sql
+from flowdapt.stores import prepared as sql
 from flowdapt.stores.links import Tx
 from flowdapt.stores.refusals import no_run, not_terminal
 from flowdapt.stores.texts import Texts
@@ -37,7 +36,7 @@ def delete_expired(tx: Tx, texts: Texts, before: int, keep: int, limit: int) -> 
             break
     for run_id, _ in doomed:
         tx.run(sql.DELETE_RUN, (run_id,))
-    tx.run(side.DELETE_OLD_EVENTS, (before, limit * 10))
+    tx.run(sql.DELETE_OLD_EVENTS, (before, limit * 10))
     if doomed and len(doomed) < limit:
         _sweep_documents(tx, texts)
     return [uid for _, uid in doomed]
@@ -52,5 +51,5 @@ def _oldest_kept(tx: Tx, workflow: str, keep: int) -> int:
 
 
 def _sweep_documents(tx: Tx, texts: Texts) -> None:
-    if tx.run(side.SWEEP_DOCUMENTS, (tx.now() - _UNUSED_US,)) > 0:
+    if tx.run(sql.SWEEP_DOCUMENTS, (tx.now() - _UNUSED_US,)) > 0:
         tx.after.append(texts.forget)

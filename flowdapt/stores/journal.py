@@ -11,8 +11,7 @@ from flowdapt.domain.events import Event
 from flowdapt.domain.run import EventDraft
 from flowdapt.domain.task import MetricPoint
 from flowdapt.ports.store import MetricSeries
-from flowdapt.stores import side_statements as side
-from flowdapt.stores import statements as sql
+from flowdapt.stores import prepared as sql
 from flowdapt.stores.links import Tx
 from flowdapt.stores.records import event_from_row, event_row, metric_row
 
@@ -38,13 +37,13 @@ def write_events(tx: Tx, run_id: int, first_seq: int, events: Sequence[EventDraf
         event_row(draft, os.urandom(16).hex(), now, run_id, first_seq + at)
         for at, draft in enumerate(events)
     ]
-    tx.many(side.WRITE_EVENT, rows)
+    tx.many(sql.WRITE_EVENT, rows)
 
 
 def add_event(tx: Tx, draft: EventDraft) -> Event:
     """Write an event that belongs to no run."""
     row = event_row(draft, os.urandom(16).hex(), tx.now(), None, None)
-    return event_from_row((tx.add(side.INSERT_EVENT, row), *row))
+    return event_from_row((tx.add(sql.INSERT_EVENT, row), *row))
 
 
 def write_metrics(tx: Tx, run_id: int, points: Sequence[tuple[str, MetricPoint]]) -> None:
@@ -71,12 +70,12 @@ def series(
 
 
 def beat(tx: Tx, owner: str, about: Mapping[str, Any]) -> None:
-    tx.run(side.PUT_SERVICE, (owner, tx.now(), json.dumps(about, default=str)))
+    tx.run(sql.PUT_SERVICE, (owner, tx.now(), json.dumps(about, default=str)))
 
 
 def dead_owners(tx: Tx, lease_s: float, but: str) -> list[str]:
     """Return owners of open runs that have not beaten within the lease; never `but`."""
-    beats = {row[0]: row[1] for row in tx.all(side.LIST_SERVICES)}
+    beats = {row[0]: row[1] for row in tx.all(sql.LIST_SERVICES)}
     oldest = tx.now() - int(lease_s * 1_000_000)
     owners = [str(row[0]) for row in tx.all(sql.OWNERS) if row[0] != but]
     return [owner for owner in owners if not lease_s or beats.get(owner, 0) < oldest]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowdapt.stores.dialects import Sql
+from flowdapt.stores.named import Sql
 
 __all__ = ["Base", "Link", "Row", "Tx", "Verdict"]
 

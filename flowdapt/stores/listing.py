@@ -1,70 +1,43 @@
 """Build the list of runs: which rows, in which order, and where the next page begins.
 
-A statement is compiled once per shape of the question; the values stay parameters.
+Conditions are spelled so that planners see which index serves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
-
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Select,
-    and_,
-    bindparam,
-    func,
-    literal_column,
-    or_,
-    select,
-    text,
-    tuple_,
-)
 
 from flowdapt.domain.errors import InvalidInput
 from flowdapt.domain.run import RunRecord, RunState
 from flowdapt.ports.store import Page, RunFilter
+from flowdapt.stores.asking import Question
+from flowdapt.stores.conditions import OPEN_RUN, TERMINAL_RUN
 from flowdapt.stores.cursors import page_size, read_cursor, write_cursor
-from flowdapt.stores.dialects import SQLITE, compile_text
 from flowdapt.stores.links import Row, Tx
+from flowdapt.stores.prepared import COLUMNS
 from flowdapt.stores.records import (
     labels_text,
     micros,
     run_from_row,
 )
-from flowdapt.stores.rows import OPEN_RUN, TERMINAL_RUN, table
 
 __all__ = ["SORTS", "list_runs"]
 
-run = table("run")
-
 # A run that has not come so far sorts as the oldest.
-_MISSING = -1
-SORTS: Mapping[str, ColumnElement[Any]] = {
-    "created": run.c.id,
-    "started": func.coalesce(run.c.started_at, _MISSING),
-    "finished": func.coalesce(run.c.finished_at, _MISSING),
-    "duration": func.coalesce(run.c.finished_at - run.c.started_at, _MISSING),
+SORTS: Mapping[str, str] = {
+    "created": "run.id",
+    "started": "coalesce(run.started_at, -1)",
+    "finished": "coalesce(run.finished_at, -1)",
+    "duration": "coalesce(run.finished_at - run.started_at, -1)",
 }
 _ENDED = frozenset(state.value for state in RunState if state.terminal)
-_HEAVY = ("definition", "config", "input", "result")
-
-
-class _Shape(NamedTuple):
-    """What a question looks like, without its values."""
-
-    dialect: str
-    sort: str
-    states: int = 0
-    # Which of the partial indexes of `run` holds all of these states, if one does.
-    within: str = ""
-    labels: int = 0
-    given: frozenset[str] = frozenset()
-    paged: bool = False
+# What lists hold in place of what may be large.
+_EMPTY = {"definition": "''", "config": "''", "input": "NULL", "result": "NULL"}
+_COLUMNS = ", ".join(
+    f"{_EMPTY[name]} AS {name}" if name in _EMPTY else f"run.{name}" for name in COLUMNS["run"]
+)
 
 
 def list_runs(tx: Tx, where: RunFilter, cursor: str | None, limit: int) -> Page[RunRecord]:
@@ -88,128 +61,72 @@ def _rows(tx: Tx, where: RunFilter, after: list[int] | None, count: int) -> list
         each = [replace(where, states=frozenset([state])) for state in where.states]
         found = [row for one in each for row in _rows(tx, one, after, count)]
         return sorted(found, key=itemgetter(0), reverse=where.sort.startswith("-"))[:count]
-    values = _values(where)
-    if after is not None:
-        values["after_key"], values["after_id"] = after
-    statement, order = _compiled(_shape(tx.name, where, values, paged=after is not None))
-    values["size"] = count
-    return tx.select(statement, tuple(values[name] for name in order))
+    question, order = _question(where, after)
+    return question.ask(tx, order, count)
 
 
 def _in_order_of_ids(where: RunFilter) -> bool:
     return where.sort.removeprefix("-") == "created"
 
 
-def _values(where: RunFilter) -> dict[str, Any]:
+def _question(where: RunFilter, after: list[int] | None) -> tuple[Question, str]:
+    """Return the question and the order of its rows."""
+    down = where.sort.startswith("-")
+    key = SORTS[where.sort.removeprefix("-")]
+    question = Question(f"{_COLUMNS}, {key} AS sort_key", "run")
+    _narrow(question, where)
+    within = _within(where.states)
+    if within:
+        # Says no more, but lets planners see that a partial index serves.
+        question.where(f"({within})")
+    if after is not None:
+        _go_on(question, key, after, ">" if not down else "<")
+    # Open runs are few: sort them, instead of walking over all runs in order.
+    ordered = f"{key} + 0" if within == OPEN_RUN else key
+    way = " DESC" if down else ""
+    return question, f"{ordered}{way}, run.id{way}"
+
+
+def _narrow(question: Question, where: RunFilter) -> None:
     given = {
-        "workflow": where.workflow,
-        "namespace": where.namespace,
-        "parent": where.parent,
-        "since": micros(where.since),
-        "until": micros(where.until),
+        "run.workflow = ?": where.workflow,
+        "run.namespace = ?": where.namespace,
+        "run.parent = ?": where.parent,
+        "run.created_at >= ?": micros(where.since),
+        "run.created_at < ?": micros(where.until),
     }
-    values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for condition, value in given.items():
+        if value is not None:
+            question.where(condition, value)
+    question.either("run.state = ?", [str(state) for state in sorted(where.states)])
     if where.q:
-        values |= {"q_first": where.q, "q_last": where.q + chr(0x10FFFF), "q_part": where.q}
-    for at, state in enumerate(sorted(where.states)):
-        values[f"state_{at}"] = str(state)
-    for at, pair in enumerate(sorted((where.labels or {}).items())):
-        values[f"label_{at}"] = labels_text(dict([pair]))[1:-1]
-    return values
+        question.where(
+            "(run.name >= ? AND run.name < ? OR run.uid >= ? AND run.uid < ? "
+            f"OR {_contains('run.workflow')})",
+            *(where.q, where.q + chr(0x10FFFF)) * 2,
+            where.q,
+        )
+    for pair in sorted((where.labels or {}).items()):
+        question.where(_contains("run.labels"), labels_text(dict([pair]))[1:-1])
 
 
-def _shape(dialect: str, where: RunFilter, values: Mapping[str, Any], *, paged: bool) -> _Shape:
-    given = frozenset(name for name in values if not name.startswith(("state_", "label_", "after")))
-    return _Shape(
-        dialect,
-        where.sort,
-        len(where.states),
-        _within(where.states),
-        len(where.labels or {}),
-        given,
-        paged,
-    )
+def _contains(column: str) -> str:
+    """Search exactly; LIKE would fold case on one database and not on the other."""
+    return f"replace({column}, ?, '') <> {column}"
 
 
 def _within(states: Collection[str]) -> str:
+    """Return which of the partial indexes of `run` holds all of these states, if one does."""
     terminal = {state in _ENDED for state in states}
     if len(terminal) != 1:
         return ""
     return TERMINAL_RUN if terminal.pop() else OPEN_RUN
 
 
-@lru_cache(maxsize=256)
-def _compiled(shape: _Shape) -> tuple[str, list[str]]:
-    key = SORTS[shape.sort.removeprefix("-")]
-    columns = [
-        text(f"{_empty(shape.dialect, column.name)} AS {column.name}")
-        if column.name in _HEAVY
-        else column
-        for column in run.columns
-    ]
-    down = shape.sort.startswith("-")
-    statement: Select[Any] = select(*columns, key.label("sort_key")).where(*_conditions(shape))
-    if shape.paged:
-        statement = statement.where(_beyond(key, run.c.id, down=down))
-    if shape.within == OPEN_RUN:
-        # Open runs are few: sort them, instead of walking over all runs in order.
-        key = key + literal_column("0")
-    ordering = (key.desc(), run.c.id.desc()) if down else (key, run.c.id)
-    statement = statement.order_by(*ordering).limit(bindparam("size", type_=BigInteger()))
-    return compile_text(statement, shape.dialect)
-
-
-def _empty(dialect: str, column: str) -> str:
-    """Return what lists hold in place of what may be large."""
-    if column in ("definition", "config"):
-        return "''"
-    return "NULL" if dialect == SQLITE else "NULL::bytea"
-
-
-def _beyond(key: ColumnElement[Any], ident: ColumnElement[Any], *, down: bool) -> Any:
-    edge, last = (
-        bindparam("after_key", type_=BigInteger()),
-        bindparam("after_id", type_=BigInteger()),
-    )
-    if key is ident:
-        return ident < last if down else ident > last
-    # The first half is implied by the second; it shows planners where the index begins.
-    place, end = tuple_(key, ident), tuple_(edge, last)
-    return and_(key <= edge, place < end) if down else and_(key >= edge, place > end)
-
-
-def _conditions(shape: _Shape) -> list[Any]:
-    conditions: list[Any] = [
-        getattr(run.c, name) == bindparam(name)
-        for name in ("workflow", "namespace", "parent")
-        if name in shape.given
-    ]
-    if "since" in shape.given:
-        conditions.append(run.c.created_at >= bindparam("since"))
-    if "until" in shape.given:
-        conditions.append(run.c.created_at < bindparam("until"))
-    if shape.states:
-        marks: list[Any] = [bindparam(f"state_{at}") for at in range(shape.states)]
-        conditions.append(or_(*(run.c.state == mark for mark in marks)))
-    if shape.within:
-        # Says no more, but lets planners see that a partial index serves.
-        conditions.append(text(f"({shape.within})"))
-    if "q_part" in shape.given:
-        conditions.append(_matches_text())
-    conditions += [_contains(run.c.labels, f"label_{at}") for at in range(shape.labels)]
-    return conditions
-
-
-def _matches_text() -> Any:
-    first: Any = bindparam("q_first")
-    last: Any = bindparam("q_last")
-    return or_(
-        and_(run.c.name >= first, run.c.name < last),
-        and_(run.c.uid >= first, run.c.uid < last),
-        _contains(run.c.workflow, "q_part"),
-    )
-
-
-def _contains(column: ColumnElement[Any], name: str) -> Any:
-    """Search exactly; LIKE would fold case on one database and not on the other."""
-    return func.replace(column, bindparam(name), "") != column
+def _go_on(question: Question, key: str, after: list[int], sign: str) -> None:
+    edge, last = after
+    if key == SORTS["created"]:
+        question.where(f"run.id {sign} ?", last)
+    else:
+        # The first half is implied by the second; it shows planners where the index begins.
+        question.where(f"{key} {sign}= ? AND ({key}, run.id) {sign} (?, ?)", edge, edge, last)

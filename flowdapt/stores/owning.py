@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from flowdapt.domain import facts
 from flowdapt.domain.run import RunChange, RunPatch
 from flowdapt.ports.store import LoadedRun
-from flowdapt.stores import statements as sql
+from flowdapt.stores import prepared as sql
 from flowdapt.stores.journal import write_events, write_metrics
 from flowdapt.stores.links import Tx
 from flowdapt.stores.reading import load

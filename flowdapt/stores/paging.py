@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any, NamedTuple
-
-from sqlalchemy import bindparam, or_, select, tuple_
+from typing import NamedTuple
 
 from flowdapt.domain.events import Event
 from flowdapt.domain.run import ItemRecord, TaskRecord
 from flowdapt.ports.store import Page
+from flowdapt.stores.asking import Question
 from flowdapt.stores.cursors import page_size, read_cursor, write_cursor
-from flowdapt.stores.dialects import compile_text
 from flowdapt.stores.links import Row, Tx
+from flowdapt.stores.prepared import COLUMNS
 from flowdapt.stores.reading import run_id_of
 from flowdapt.stores.records import event_from_row, item_from_row, task_from_row
-from flowdapt.stores.rows import table
 
 __all__ = ["StageQuery", "list_events", "list_items", "list_tasks"]
-
-run, event = table("run"), table("event")
 
 
 class _Keyed(NamedTuple):
@@ -58,75 +53,37 @@ def list_items(tx: Tx, query: StageQuery) -> Page[ItemRecord]:
 
 def _of_stage(tx: Tx, source: _Keyed, query: StageQuery) -> tuple[list[Row], str | None]:
     size = page_size(query.limit)
-    values: dict[str, Any] = {
-        "of_run": run_id_of(tx, query.uid),
-        "of_stage": query.stage,
-        "of_state": query.state,
-        "size": size + 1,
-    }
+    question = Question(_all_of(source.name), source.name)
+    question.where("run_id = ? AND stage = ?", run_id_of(tx, query.uid), query.stage)
+    if query.state is not None:
+        question.where("state = ?", query.state)
+    key = ", ".join(source.key)
     if query.cursor is not None:
-        key = read_cursor(source.name, query.cursor, *source.types)
-        values |= dict(zip(_edges(source.key), key, strict=True))
-    shape = (query.state is not None, query.cursor is not None)
-    statement, order = _stage_page(tx.name, source.name, source.key, *shape)
-    rows = tx.select(statement, tuple(values[name] for name in order))
+        edge = read_cursor(source.name, query.cursor, *source.types)
+        question.where(f"({key}) > ({', '.join('?' * len(edge))})", *edge)
+    rows = question.ask(tx, key, size + 1)
     if len(rows) <= size:
         return rows, None
-    places = [table(source.name).columns.keys().index(name) for name in source.key]
+    places = [COLUMNS[source.name].index(name) for name in source.key]
     return rows[:size], write_cursor(source.name, *(rows[size - 1][at] for at in places))
 
 
-def _edges(key: tuple[str, ...]) -> list[str]:
-    return [f"after_{name}" for name in key]
-
-
-@lru_cache(maxsize=16)
-def _stage_page(
-    dialect: str, name: str, key: tuple[str, ...], by_state: bool, paged: bool
-) -> tuple[str, list[str]]:
-    source = table(name)
-    columns = [source.c[column] for column in key]
-    statement = select(source).where(
-        source.c.run_id == bindparam("of_run"), source.c.stage == bindparam("of_stage")
-    )
-    if by_state:
-        statement = statement.where(source.c.state == bindparam("of_state"))
-    if paged:
-        edges: list[Any] = [bindparam(edge) for edge in _edges(key)]
-        statement = statement.where(_tuple_above(columns, edges))
-    return compile_text(statement.order_by(*columns).limit(bindparam("size")), dialect)
-
-
-def _tuple_above(columns: list[Any], edges: list[Any]) -> Any:
-    return tuple_(*columns) > tuple_(*edges)
+def _all_of(name: str) -> str:
+    return ", ".join(f"{name}.{column}" for column in COLUMNS[name])
 
 
 def list_events(
     tx: Tx, after: int, uid: str | None, types: tuple[str, ...], limit: int
 ) -> list[Event]:
     """Return events after the cursor; see `Store.list_events`."""
-    values: dict[str, Any] = {"after": after, "size": page_size(limit)}
-    values |= {f"type_{at}": name for at, name in enumerate(types)}
-    if uid is not None:
-        values["of_run"] = run_id_of(tx, uid)
-    statement, order = _event_page(tx.name, uid is not None, len(types))
-    return [event_from_row(row) for row in tx.select(statement, tuple(values[n] for n in order))]
-
-
-@lru_cache(maxsize=64)
-def _event_page(dialect: str, of_run: bool, types: int) -> tuple[str, list[str]]:
-    columns = [run.c.uid if column.name == "run_id" else column for column in event.columns]
-    statement = (
-        select(*columns)
-        .outerjoin_from(event, run, event.c.run_id == run.c.id)
-        .where(event.c.cursor > bindparam("after"))
+    question = Question(
+        _all_of("event").replace("event.run_id", "run.uid"),
+        "event LEFT JOIN run ON event.run_id = run.id",
     )
-    if of_run:
-        statement = statement.where(event.c.run_id == bindparam("of_run"))
-    if types:
-        statement = statement.where(
-            or_(*(event.c.type == bindparam(f"type_{at}") for at in range(types)))
-        )
+    question.where("event.cursor > ?", after)
+    if uid is not None:
+        question.where("event.run_id = ?", run_id_of(tx, uid))
+    question.either("event.type = ?", list(types))
     # Within a run both orders are one, and `seq` has an index.
-    statement = statement.order_by(event.c.seq if of_run else event.c.cursor)
-    return compile_text(statement.limit(bindparam("size")), dialect)
+    order = "event.cursor" if uid is None else "event.seq"
+    return [event_from_row(row) for row in question.ask(tx, order, page_size(limit))]

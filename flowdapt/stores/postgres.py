@@ -23,8 +23,9 @@ from flowdapt.domain.errors import (
     StoreBusy,
     Unavailable,
 )
-from flowdapt.stores.dialects import POSTGRESQL, Sql
+from flowdapt.stores.dialects import POSTGRESQL
 from flowdapt.stores.links import Link, Row, Tx, Verdict
+from flowdapt.stores.named import Sql
 
 __all__ = ["Connection", "PostgresLink", "connect"]
 

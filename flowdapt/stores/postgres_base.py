@@ -11,9 +11,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from flowdapt.domain.errors import CorruptStore, InvalidInput, StartRefused
 from flowdapt.stores import schema
-from flowdapt.stores.dialects import POSTGRESQL, warm
+from flowdapt.stores.dialects import POSTGRESQL
 from flowdapt.stores.links import Base, Link
 from flowdapt.stores.postgres import Connection, PostgresLink, connect
+from flowdapt.stores.sources import warm
 
 __all__ = ["PostgresBase"]
 
@@ -78,13 +79,15 @@ class PostgresBase(Base):
         from sqlalchemy import create_engine
         from sqlalchemy.pool import NullPool
 
+        from flowdapt.stores import migrating
+
         engine = create_engine(
             "postgresql+psycopg://",
             creator=lambda: psycopg.connect(self._conninfo),
             poolclass=NullPool,
         )
         with engine.begin() as connection:
-            schema.migrate(connection, migrations=self._migrations)
+            migrating.migrate(connection, migrations=self._migrations)
         engine.dispose()
 
     def writer(self) -> Link:

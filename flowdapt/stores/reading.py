@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowdapt.domain.run import RunRecord, StageRecord
 from flowdapt.ports.store import LoadedRun
-from flowdapt.stores import statements as sql
+from flowdapt.stores import prepared as sql
 from flowdapt.stores.links import Row, Tx
 from flowdapt.stores.records import item_from_row, run_from_row, stage_from_row, task_from_row
 from flowdapt.stores.refusals import ambiguous, no_run

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED
 from flowdapt.domain.resource import Applied, Kind, Metadata, Resource, canonical
 from flowdapt.ports.store import Page, ResourceWrite
-from flowdapt.stores import side_statements as side
+from flowdapt.stores import prepared as sql
 from flowdapt.stores.cursors import page_size, read_cursor, write_cursor
 from flowdapt.stores.documents import resource_event, selected
 from flowdapt.stores.journal import add_event
@@ -85,15 +85,15 @@ def _store(tx: Tx, texts: Texts, applied: Applied, new: _Current) -> None:
     now, digest = tx.now(), texts.put(tx, new.spec)
     kind, name = applied.kind, applied.name
     tx.run(
-        side.PUT_RESOURCE,
+        sql.PUT_RESOURCE,
         (kind, name, new.uid, new.revision, new.created_at, now, new.annotations, digest),
     )
-    tx.run(side.INSERT_REVISION, (kind, name, new.revision, now, new.annotations, digest))
+    tx.run(sql.INSERT_REVISION, (kind, name, new.revision, now, new.annotations, digest))
     add_event(tx, resource_event(RESOURCE_APPLIED, applied))
 
 
 def _find(tx: Tx, texts: Texts, kind: str, name: str) -> _Current | None:
-    row = tx.one(side.GET_RESOURCE, (kind, name))
+    row = tx.one(sql.GET_RESOURCE, (kind, name))
     if row is None:
         return None
     return _Current(row[2], row[3], row[4], row[6], texts.get(tx, row[7]))
@@ -115,9 +115,9 @@ def _resource(texts: Texts, tx: Tx, row: Row) -> Resource:
 
 def get_resource(tx: Tx, texts: Texts, kind: Kind, name: str, revision: int | None) -> Resource:
     row = (
-        tx.one(side.GET_RESOURCE, (kind, name))
+        tx.one(sql.GET_RESOURCE, (kind, name))
         if revision is None
-        else tx.one(side.GET_REVISION, (kind, name, revision))
+        else tx.one(sql.GET_REVISION, (kind, name, revision))
     )
     if row is None:
         raise no_resource(kind, name, revision)
@@ -141,7 +141,7 @@ def list_resources(
 
 
 def _by_name(tx: Tx, kind: Kind, after: str) -> Iterator[Row]:
-    while rows := tx.all(side.LIST_RESOURCES, (kind, after, _CHUNK)):
+    while rows := tx.all(sql.LIST_RESOURCES, (kind, after, _CHUNK)):
         yield from rows
         after = rows[-1][1]
 
@@ -151,7 +151,7 @@ def list_revisions(
 ) -> Page[Resource]:
     size = page_size(limit)
     before = read_cursor("revision", cursor, int)[0] if cursor is not None else 2**53
-    rows = tx.all(side.LIST_REVISIONS, (kind, name, before, size + 1))
+    rows = tx.all(sql.LIST_REVISIONS, (kind, name, before, size + 1))
     if not rows and cursor is None:
         raise no_resource(kind, name)
     following = write_cursor("revision", rows[size - 1][3]) if len(rows) > size else None
@@ -159,11 +159,11 @@ def list_revisions(
 
 
 def delete_resource(tx: Tx, kind: Kind, name: str, if_revision: int | None) -> Applied:
-    row = tx.one(side.GET_RESOURCE, (kind, name))
+    row = tx.one(sql.GET_RESOURCE, (kind, name))
     if row is None:
         raise no_resource(kind, name)
     check_revision(kind, name, if_revision, row[3])
     applied = Applied(kind=kind, name=name, action="deleted", revision=row[3])
-    tx.run(side.DELETE_RESOURCE, (kind, name))
+    tx.run(sql.DELETE_RESOURCE, (kind, name))
     add_event(tx, resource_event(RESOURCE_DELETED, applied))
     return applied

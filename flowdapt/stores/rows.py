@@ -24,8 +24,9 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from flowdapt.domain.run import RunState, StageState
+from flowdapt.stores.conditions import ACTIVE_RUN, OPEN_RUN, TERMINAL_RUN, one_of
 
-__all__ = ["ACTIVE_RUN", "OPEN_RUN", "TERMINAL_RUN", "metadata", "table"]
+__all__ = ["metadata", "table"]
 
 metadata = MetaData(
     naming_convention={
@@ -41,17 +42,8 @@ KEY = Text().with_variant(Text(collation="C"), "postgresql")
 NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _one_of(column: str, words: list[str]) -> str:
-    return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
-
-
-OPEN_RUN = _one_of("state", [s.value for s in RunState if not s.terminal])
-ACTIVE_RUN = _one_of("state", [RunState.RUNNING, RunState.CANCELLING])
-TERMINAL_RUN = _one_of("state", [s.value for s in RunState if s.terminal])
-
-
 def _check(name: str, column: str, words: list[str]) -> CheckConstraint:
-    return CheckConstraint(_one_of(column, words), name=name)
+    return CheckConstraint(one_of(column, words), name=name)
 
 
 def _index(

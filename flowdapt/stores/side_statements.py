@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ClauseElement, bindparam, delete, insert, select, union_all
 
-from flowdapt.stores.dialects import Sql, all_but, equals, insert_maker, insert_row, upsert
+from flowdapt.stores.building import Statement, all_but, equals, insert_maker, insert_row, upsert
 from flowdapt.stores.rows import table
 
 run, event, document, meta = table("run"), table("event"), table("document"), table("meta")
@@ -19,8 +19,8 @@ def _of_revision() -> tuple[Any, ...]:
 
 # -- journal ---------------------------------------------------------------------------------------------
 
-WRITE_EVENT = Sql(insert_row(event, "cursor"), *all_but(event, "cursor"))
-INSERT_EVENT = Sql(
+WRITE_EVENT = Statement(insert_row(event, "cursor"), *all_but(event, "cursor"))
+INSERT_EVENT = Statement(
     lambda _: (
         insert(event)
         .values({n: bindparam(n) for n in all_but(event, "cursor")})
@@ -28,9 +28,9 @@ INSERT_EVENT = Sql(
     ),
     *all_but(event, "cursor"),
 )
-PUT_SERVICE = Sql(upsert(service), *all_but(service))
-LIST_SERVICES = Sql(lambda _: select(service.c.owner, service.c.beat_at))
-DELETE_OLD_EVENTS = Sql(
+PUT_SERVICE = Statement(upsert(service), *all_but(service))
+LIST_SERVICES = Statement(lambda _: select(service.c.owner, service.c.beat_at))
+DELETE_OLD_EVENTS = Statement(
     lambda _: delete(event).where(
         event.c.cursor.in_(
             select(event.c.cursor)
@@ -43,10 +43,10 @@ DELETE_OLD_EVENTS = Sql(
 
 # -- resources, documents, meta -----------------------------------------------------------------------------
 
-PUT_RESOURCE = Sql(upsert(resource), *all_but(resource))
-INSERT_REVISION = Sql(insert_row(revision), *all_but(revision))
-GET_RESOURCE = Sql(lambda _: select(resource).where(equals("kind"), equals("name")))
-LIST_RESOURCES = Sql(
+PUT_RESOURCE = Statement(upsert(resource), *all_but(resource))
+INSERT_REVISION = Statement(insert_row(revision), *all_but(revision))
+GET_RESOURCE = Statement(lambda _: select(resource).where(equals("kind"), equals("name")))
+LIST_RESOURCES = Statement(
     lambda _: (
         select(resource)
         .where(equals("kind"), resource.c.name > bindparam("after"))
@@ -62,14 +62,14 @@ _REVISION = (
 _revisions = revision.join(
     resource, (resource.c.kind == revision.c.kind) & (resource.c.name == revision.c.name)
 )
-GET_REVISION = Sql(
+GET_REVISION = Statement(
     lambda _: (
         select(*_REVISION)
         .select_from(_revisions)
         .where(*_of_revision(), revision.c.revision == bindparam("revision"))
     )
 )
-LIST_REVISIONS = Sql(
+LIST_REVISIONS = Statement(
     lambda _: (
         select(*_REVISION)
         .select_from(_revisions)
@@ -78,7 +78,7 @@ LIST_REVISIONS = Sql(
         .limit(bindparam("limit"))
     )
 )
-SWEEP_DOCUMENTS = Sql(
+SWEEP_DOCUMENTS = Statement(
     lambda _: delete(document).where(
         document.c.used_at < bindparam("before"),
         document.c.digest.not_in(
@@ -86,10 +86,10 @@ SWEEP_DOCUMENTS = Sql(
         ),
     )
 )
-DELETE_RESOURCE = Sql(lambda _: delete(resource).where(equals("kind"), equals("name")))
-GET_DOCUMENT = Sql(lambda _: select(document.c.body).where(equals("digest")))
-META_KEYS = Sql(lambda _: select(meta.c.key, meta.c.value))
-PUT_META = Sql(upsert(meta), "key", "value")
+DELETE_RESOURCE = Statement(lambda _: delete(resource).where(equals("kind"), equals("name")))
+GET_DOCUMENT = Statement(lambda _: select(document.c.body).where(equals("digest")))
+META_KEYS = Statement(lambda _: select(meta.c.key, meta.c.value))
+PUT_META = Statement(upsert(meta), "key", "value")
 
 
 def _put_document(name: str) -> ClauseElement:
@@ -101,4 +101,4 @@ def _put_document(name: str) -> ClauseElement:
     return made
 
 
-PUT_DOCUMENT = Sql(_put_document, "digest", "body", "used_at")
+PUT_DOCUMENT = Statement(_put_document, "digest", "body", "used_at")

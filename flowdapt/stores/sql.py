@@ -47,7 +47,7 @@ from flowdapt.stores import (
     resources,
     submitting,
 )
-from flowdapt.stores import statements as sql
+from flowdapt.stores import prepared as sql
 from flowdapt.stores.lanes import WriterLane
 from flowdapt.stores.links import Base, Row
 from flowdapt.stores.reader_lane import ReaderLane

@@ -15,8 +15,9 @@ from flowdapt.domain.errors import (
     StoreBusy,
     Unavailable,
 )
-from flowdapt.stores.dialects import SQLITE, Sql
+from flowdapt.stores.dialects import SQLITE
 from flowdapt.stores.links import Link, Row, Tx, Verdict
+from flowdapt.stores.named import Sql
 from flowdapt.stores.sqlite_errors import KINDS, domain_error, primary_code
 
 __all__ = ["SqliteLink", "connect", "make_reserve"]

@@ -19,7 +19,7 @@ from flowdapt.logs import get_log
 from flowdapt.ports.clock import Clock
 from flowdapt.stores import backup as backups
 from flowdapt.stores import schema
-from flowdapt.stores.dialects import SQLITE, warm
+from flowdapt.stores.dialects import SQLITE
 from flowdapt.stores.links import Base, Link
 from flowdapt.stores.records import micros
 from flowdapt.stores.sqlite import SqliteLink, connect, make_reserve
@@ -60,7 +60,6 @@ class SqliteBase(Base):
             raise self._refusal(error) from error
         self._sign.touch(mode=0o600)
         make_reserve(self._reserve)
-        warm(SQLITE)
         return facts
 
     def _make_file(self) -> None:
@@ -212,6 +211,8 @@ def migrate_file(path: Path, migrations: Path) -> None:
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import NullPool
 
+    from flowdapt.stores import migrating
+
     engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
 
     # The driver opens no transaction of its own (isolation_level None); DDL belongs into ours.
@@ -224,7 +225,7 @@ def migrate_file(path: Path, migrations: Path) -> None:
         driver: Any = connection.connection.driver_connection
         driver.execute("PRAGMA foreign_keys=OFF")
         with connection.begin():
-            schema.migrate(connection, migrations=migrations)
+            migrating.migrate(connection, migrations=migrations)
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
             if broken:
                 raise CorruptStore(f"the migration leaves {len(broken)} rows without their parents")

@@ -15,8 +15,9 @@ from sqlalchemy import (
     update,
 )
 
-from flowdapt.stores.dialects import Sql, all_but, equals, insert_row, upsert, values_of
-from flowdapt.stores.rows import ACTIVE_RUN, OPEN_RUN, TERMINAL_RUN, table
+from flowdapt.stores.building import Statement, all_but, equals, insert_row, upsert, values_of
+from flowdapt.stores.conditions import ACTIVE_RUN, OPEN_RUN, TERMINAL_RUN
+from flowdapt.stores.rows import table
 
 run, stage, task, item = table("run"), table("stage"), table("task"), table("item")
 metric, revision = table("metric"), table("resource_revision")
@@ -29,7 +30,7 @@ ACTIVE = text(ACTIVE_RUN)
 # -- runs --------------------------------------------------------------------------------------------
 
 # The row of `records.run_row`; answers the number.
-INSERT_RUN = Sql(
+INSERT_RUN = Statement(
     lambda _: insert(run).values({n: bindparam(n) for n in all_but(run, "id")}).returning(run.c.id),
     *all_but(run, "id"),
 )
@@ -37,11 +38,11 @@ INSERT_RUN = Sql(
 _RUN_COLUMNS = [c.name for c in run.columns]
 UID, NAME, STATE = (_RUN_COLUMNS.index(name) for name in ("uid", "name", "state"))
 DEFINITION, CREATED_AT = _RUN_COLUMNS.index("definition"), _RUN_COLUMNS.index("created_at")
-RUN_ID = Sql(lambda _: select(run.c.id).where(run.c.uid == bindparam("uid")))
-GET_RUN = Sql(lambda _: select(run).where(run.c.uid == bindparam("uid")))
-GET_RUN_BY_ID = Sql(lambda _: select(run).where(run.c.id == bindparam("id")))
+RUN_ID = Statement(lambda _: select(run.c.id).where(run.c.uid == bindparam("uid")))
+GET_RUN = Statement(lambda _: select(run).where(run.c.uid == bindparam("uid")))
+GET_RUN_BY_ID = Statement(lambda _: select(run).where(run.c.id == bindparam("id")))
 # The compare of compare-and-set; locks the row where rows can be locked.
-OWNED_RUN = Sql(
+OWNED_RUN = Statement(
     lambda _: (
         select(run.c.id, run.c.next_seq)
         .where(run.c.uid == bindparam("uid"), run.c.epoch == bindparam("epoch"), OPEN)
@@ -50,40 +51,42 @@ OWNED_RUN = Sql(
     "uid",
     "epoch",
 )
-SET_NEXT_SEQ = Sql(
+SET_NEXT_SEQ = Statement(
     lambda _: update(run).values(next_seq=bindparam("next")).where(equals("id")), "next", "is_id"
 )
 _PATCHED = (
     "state", "reason", "partial", "next_seq", "started_at", "finished_at", "error", "result"
 )  # fmt: skip
-PATCH_RUN = Sql(
+PATCH_RUN = Statement(
     lambda _: update(run).values(values_of(run, *_PATCHED)).where(equals("id")), *_PATCHED, "is_id"
 )
 # The same, and the owner lets go.
-END_RUN = Sql(
+END_RUN = Statement(
     lambda _: update(run).values(owner=None, **values_of(run, *_PATCHED)).where(equals("id")),
     *_PATCHED,
     "is_id",
 )
-RELEASE_RUN = Sql(lambda _: update(run).values(owner=None).where(equals("id")))
-OLD_KEY = Sql(
+RELEASE_RUN = Statement(lambda _: update(run).values(owner=None).where(equals("id")))
+OLD_KEY = Statement(
     lambda _: select(run).where(
         run.c.workflow == bindparam("workflow"), run.c.idempotency_key == bindparam("key")
     ),
     "workflow",
     "key",
 )
-COUNT_QUEUED = Sql(lambda _: select(func.count()).select_from(run).where(text("state = 'queued'")))
-COUNT_OPEN = Sql(
+COUNT_QUEUED = Statement(
+    lambda _: select(func.count()).select_from(run).where(text("state = 'queued'"))
+)
+COUNT_OPEN = Statement(
     lambda _: select(run.c.state, func.count()).where(OPEN).group_by(run.c.state),
 )
-COUNT_ENDED = Sql(
+COUNT_ENDED = Statement(
     lambda _: select(run.c.state, func.count()).where(text(TERMINAL_RUN)).group_by(run.c.state)
 )
-OPEN_OF_WORKFLOW = Sql(
+OPEN_OF_WORKFLOW = Statement(
     lambda _: select(run.c.uid).where(run.c.workflow == bindparam("workflow"), OPEN),
 )
-COUNT_ACTIVE = Sql(
+COUNT_ACTIVE = Statement(
     lambda _: (
         select(func.count())
         .select_from(run)
@@ -91,21 +94,21 @@ COUNT_ACTIVE = Sql(
     )
 )
 # Covered by ix_run_queue: walking past the runs of full workflows reads no rows.
-QUEUE = Sql(
+QUEUE = Statement(
     lambda _: (
         select(run.c.id, run.c.workflow, run.c.max_runs)
         .where(text("state = 'queued'"))
         .order_by(run.c.priority.desc(), run.c.id)
     )
 )
-LOCK_QUEUED = Sql(
+LOCK_QUEUED = Statement(
     lambda _: (
         select(run.c.id)
         .where(equals("id"), text("state = 'queued'"))
         .with_for_update(skip_locked=True)
     )
 )
-UNOWNED = Sql(
+UNOWNED = Statement(
     lambda _: (
         select(run.c.id)
         .where(ACTIVE, run.c.owner.is_(None))
@@ -114,14 +117,14 @@ UNOWNED = Sql(
         .with_for_update(skip_locked=True)
     )
 )
-OWNED_BY = Sql(
+OWNED_BY = Statement(
     lambda _: select(run.c.id).where(ACTIVE, equals("owner")).order_by(run.c.id).with_for_update(),
 )
-OWNERS = Sql(lambda _: select(run.c.owner).where(ACTIVE, run.c.owner.is_not(None)).distinct())
-TAKE_OVER = Sql(
+OWNERS = Statement(lambda _: select(run.c.owner).where(ACTIVE, run.c.owner.is_not(None)).distinct())
+TAKE_OVER = Statement(
     lambda _: update(run).values(owner=bindparam("to"), epoch=run.c.epoch + 1).where(equals("id")),
 )
-START_RUN = Sql(
+START_RUN = Statement(
     lambda _: update(run)
     .values(
         state="running", owner=bindparam("to"), epoch=run.c.epoch + 1, next_seq=run.c.next_seq + 1,
@@ -129,14 +132,14 @@ START_RUN = Sql(
     )
     .where(equals("id")),
 )  # fmt: skip
-REQUEST_CANCEL = Sql(
+REQUEST_CANCEL = Statement(
     lambda _: (
         update(run)
         .values(cancel_requested_at=bindparam("at"), cancel_reason=bindparam("why"))
         .where(equals("id"))
     ),
 )
-EXPIRED = Sql(
+EXPIRED = Statement(
     lambda _: (
         select(run.c.id, run.c.uid, run.c.workflow)
         .where(func.coalesce(run.c.finished_at, -1) < bindparam("before"), text(TERMINAL_RUN))
@@ -144,7 +147,7 @@ EXPIRED = Sql(
     )
 )
 # The oldest of the newest so many runs of a workflow.
-NEWEST = Sql(
+NEWEST = Statement(
     lambda _: (
         select(run.c.id)
         .where(run.c.workflow == bindparam("workflow"))
@@ -153,8 +156,8 @@ NEWEST = Sql(
         .offset(bindparam("skip"))
     )
 )
-DELETE_RUN = Sql(lambda _: delete(run).where(equals("id")))
-FIND_BY_PREFIX = Sql(
+DELETE_RUN = Statement(lambda _: delete(run).where(equals("id")))
+FIND_BY_PREFIX = Statement(
     lambda _: (
         select(run)
         .where(
@@ -164,13 +167,13 @@ FIND_BY_PREFIX = Sql(
         .limit(4)
     ),
 )
-FIND_BY_NAME = Sql(lambda _: select(run).where(run.c.name == bindparam("name")).limit(3))
+FIND_BY_NAME = Statement(lambda _: select(run).where(run.c.name == bindparam("name")).limit(3))
 
 # -- stages, tasks, items ------------------------------------------------------------------------------
 
-INSERT_STAGE = Sql(insert_row(stage), *all_but(stage))
+INSERT_STAGE = Statement(insert_row(stage), *all_but(stage))
 # The row of `records.stage_patch_row`, then run and position.
-PATCH_STAGE = Sql(
+PATCH_STAGE = Statement(
     lambda _: (
         update(stage)
         .values({n: bindparam(n) for n in all_but(stage, "run_id", "position", "name", "type")})
@@ -180,21 +183,21 @@ PATCH_STAGE = Sql(
     "is_run_id",
     "is_position",
 )
-LIST_STAGES = Sql(lambda _: select(stage).where(equals("run_id")).order_by(stage.c.position))
-CANCEL_STAGES = Sql(
+LIST_STAGES = Statement(lambda _: select(stage).where(equals("run_id")).order_by(stage.c.position))
+CANCEL_STAGES = Statement(
     lambda _: (
         update(stage)
         .values(state="cancelled", next_at=None, finished_at=bindparam("at"))
         .where(equals("run_id"), text("state IN ('pending', 'running', 'retrying')"))
     )
 )
-DRAIN_STAGES = Sql(
+DRAIN_STAGES = Statement(
     lambda _: (
         update(stage).values(state="pending").where(equals("run_id"), text("state = 'running'"))
     )
 )
-PUT_TASK = Sql(upsert(task), *all_but(task))
-LIST_ALL_TASKS = Sql(
+PUT_TASK = Statement(upsert(task), *all_but(task))
+LIST_ALL_TASKS = Statement(
     lambda _: (
         select(task)
         .where(equals("run_id"))
@@ -203,13 +206,13 @@ LIST_ALL_TASKS = Sql(
         )
     )
 )
-PUT_ITEM = Sql(upsert(item), *all_but(item))
-LIST_ALL_ITEMS = Sql(
+PUT_ITEM = Statement(upsert(item), *all_but(item))
+LIST_ALL_ITEMS = Statement(
     lambda _: select(item).where(equals("run_id")).order_by(item.c.stage, item.c.idx)
 )
-PUT_METRIC = Sql(upsert(metric), *all_but(metric))
+PUT_METRIC = Statement(upsert(metric), *all_but(metric))
 
-LIST_METRICS = Sql(
+LIST_METRICS = Statement(
     lambda _: (
         select(metric)
         .where(equals("run_id"))

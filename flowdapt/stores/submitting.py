@@ -8,7 +8,7 @@ from dataclasses import replace
 from flowdapt.domain import facts
 from flowdapt.domain.events import WORKFLOW_STARTED
 from flowdapt.domain.run import NewRun, RunRecord, RunState, StageState, Submission
-from flowdapt.stores import statements as sql
+from flowdapt.stores import prepared as sql
 from flowdapt.stores.cancelling import request_cancel
 from flowdapt.stores.dialects import SQLITE
 from flowdapt.stores.journal import write_events

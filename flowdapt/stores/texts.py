@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 
 from flowdapt.domain.resource import digest_of
-from flowdapt.stores import side_statements as side
+from flowdapt.stores import prepared as sql
 from flowdapt.stores.dialects import SQLITE
 from flowdapt.stores.links import Tx
 
@@ -31,7 +31,7 @@ class Texts:
         """Store a text unless it is known to be there; return its digest."""
         digest = self._digest(body)
         if digest not in self._known:
-            tx.run(side.PUT_DOCUMENT, (digest, body, tx.now()))
+            tx.run(sql.PUT_DOCUMENT, (digest, body, tx.now()))
             # Other daemons may sweep a shared database: only our own file is known for sure.
             if tx.name == SQLITE:
                 tx.after.append(lambda: self._learn(digest))
@@ -44,7 +44,7 @@ class Texts:
             if body is not None:
                 self._bodies.move_to_end(digest)
                 return body
-        row = tx.one(side.GET_DOCUMENT, (digest,))
+        row = tx.one(sql.GET_DOCUMENT, (digest,))
         if row is None:
             return ""
         self._keep(digest, row[0])

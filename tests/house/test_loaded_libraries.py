@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.daemons import Daemon
 from tests.house.source import ROOT
 
 if TYPE_CHECKING:
@@ -94,3 +95,26 @@ importlib.import_module("flowdapt.runtime.worker")
 def test_starting_the_daemon_loads_no_cluster_library(flowdapt_home: Path) -> None:
     libraries, _ = loaded("import flowdapt.daemon", flowdapt_home)
     assert not libraries & {"distributed", "dask", "ray", "textual"}
+
+
+def test_a_daemon_on_sqlite_never_loads_what_statements_are_made_with(flowdapt_home: Path) -> None:
+    daemon = Daemon(flowdapt_home / "h", {"PYTHONPROFILEIMPORTTIME": "1"})
+    try:
+        daemon.start()
+        daemon.define("hello", "def stage():\n    return 'hello'")
+        run = daemon.run("hello")
+        assert run["state"] == "finished"
+        page = daemon.json("GET", "/api/v1/runs?state=finished&q=hello&sort=-finished")
+        assert [one["uid"] for one in page["items"]] == [run["uid"]]
+        daemon.json("GET", f"/api/v1/runs/{run['uid']}/stages/only/items")
+        assert daemon.json("GET", "/api/v1/events?limit=5")["items"]
+        assert daemon.stop() == 0
+    finally:
+        daemon.kill()
+    imported = {
+        line.rpartition("|")[2].strip().partition(".")[0]
+        for line in daemon.said().splitlines()
+        if line.startswith("import time:")
+    }
+    assert "flowdapt" in imported
+    assert not imported & {"sqlalchemy", "sqlmodel", "alembic"}

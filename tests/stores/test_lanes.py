@@ -13,7 +13,6 @@ import trio
 
 from flowdapt.domain.errors import Conflict, NotFound, Unavailable
 from flowdapt.stores import journal
-from flowdapt.stores.dialects import SQLITE, Sql, warm
 from flowdapt.stores.lanes import WriterLane
 from flowdapt.stores.links import Tx
 from flowdapt.stores.reader_lane import ReaderLane
@@ -283,17 +282,3 @@ async def test_a_reader_cannot_write(opening: Opening, database: Path) -> None:
 
 def raise_not_found() -> None:
     raise NotFound("nothing")
-
-
-async def test_parameters_in_another_order_than_told_are_found_when_compiled() -> None:
-    from sqlalchemy import bindparam, select
-
-    from flowdapt.stores.rows import table
-
-    run = table("run")
-    wrong = Sql(lambda _: select(run.c.id).where(run.c.uid == bindparam("uid")), "name")
-    try:
-        with pytest.raises(AssertionError):
-            warm(SQLITE)
-    finally:
-        Sql.every.remove(wrong)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from flowdapt.domain.run import RunState
+from flowdapt.ports.store import RunFilter
 from flowdapt.services.clock import SystemClock
-from flowdapt.stores import side_statements, statements
-from flowdapt.stores.dialects import SQLITE, Sql
-from flowdapt.stores.listing import _compiled, _Shape
-from flowdapt.stores.rows import OPEN_RUN, TERMINAL_RUN
+from flowdapt.stores import prepared
+from flowdapt.stores.dialects import SQLITE
+from flowdapt.stores.listing import _question
+from flowdapt.stores.named import Sql
 from flowdapt.stores.sqlite_base import SqliteBase
 
 # Small tables, and what runs once in a while.
@@ -34,12 +36,7 @@ def plan(connection: sqlite3.Connection, text: str) -> list[str]:
 
 
 def named() -> list[tuple[str, Sql]]:
-    return [
-        (name, sql)
-        for module in (statements, side_statements)
-        for name, sql in vars(module).items()
-        if isinstance(sql, Sql)
-    ]
+    return [(name, sql) for name, sql in vars(prepared).items() if isinstance(sql, Sql)]
 
 
 @pytest.mark.parametrize(("name", "sql"), named())
@@ -56,25 +53,29 @@ def small(step: str) -> bool:
     return any(index in step for index in ("ix_run_queue", "ix_run_open", "ix_run_ended"))
 
 
+OPEN = frozenset({RunState.RUNNING})
+ENDED = frozenset({RunState.FAILED})
+
+
 @pytest.mark.parametrize(
-    ("shape", "index"),
+    ("where", "paged", "index"),
     [
-        (_Shape(SQLITE, "-created"), "SCAN run"),
-        (_Shape(SQLITE, "-created", paged=True), "INTEGER PRIMARY KEY (rowid<?)"),
-        (_Shape(SQLITE, "created", paged=True), "INTEGER PRIMARY KEY (rowid>?)"),
-        (_Shape(SQLITE, "-created", 1, TERMINAL_RUN), "ix_run_ended (state=?)"),
-        (_Shape(SQLITE, "-created", 1, OPEN_RUN), "ix_run_open"),
-        (_Shape(SQLITE, "-created", given=frozenset({"workflow"})), "ix_run_workflow"),
-        (_Shape(SQLITE, "-created", given=frozenset({"parent"})), "ix_run_parent"),
-        (_Shape(SQLITE, "-started", paged=True), "ix_run_started (<expr><?)"),
-        (_Shape(SQLITE, "finished", paged=True), "ix_run_finished (<expr>>?)"),
-        (_Shape(SQLITE, "-duration"), "ix_run_duration"),
+        (RunFilter(sort="-created"), False, "SCAN run"),
+        (RunFilter(sort="-created"), True, "INTEGER PRIMARY KEY (rowid<?)"),
+        (RunFilter(sort="created"), True, "INTEGER PRIMARY KEY (rowid>?)"),
+        (RunFilter(sort="-created", states=ENDED), False, "ix_run_ended (state=?)"),
+        (RunFilter(sort="-created", states=OPEN), False, "ix_run_open"),
+        (RunFilter(sort="-created", workflow="w"), False, "ix_run_workflow"),
+        (RunFilter(sort="-created", parent="p"), False, "ix_run_parent"),
+        (RunFilter(sort="-started"), True, "ix_run_started (<expr><?)"),
+        (RunFilter(sort="finished"), True, "ix_run_finished (<expr>>?)"),
+        (RunFilter(sort="-duration"), False, "ix_run_duration"),
     ],
 )
 def test_a_list_reads_its_page_from_an_index(
-    connection: sqlite3.Connection, shape: _Shape, index: str
+    connection: sqlite3.Connection, where: RunFilter, paged: bool, index: str
 ) -> None:
-    text, _ = _compiled(shape)
-    steps = plan(connection, text)
+    question, order = _question(where, [1, 1] if paged else None)
+    steps = plan(connection, question.written(SQLITE, order, 100)[0])
     assert index in steps[0]
-    assert not any("TEMP B-TREE" in step for step in steps) or shape.within == OPEN_RUN
+    assert not any("TEMP B-TREE" in step for step in steps) or where.states == OPEN

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from flowdapt.domain.errors import CorruptStore, NewerStore, StartRefused, StoreUnwritable
 from flowdapt.ports.store import RunFilter
 from flowdapt.services.clock import SystemClock
-from flowdapt.stores import schema
+from flowdapt.stores import migrating, schema
 from flowdapt.stores.sql import SqlStore
 from flowdapt.stores.sqlite_base import SqliteBase, migrate_file
 from flowdapt.testing.store_records import finish, new_run
@@ -119,7 +119,7 @@ def test_a_fresh_postgresql_equals_a_migrated_one(postgres_cluster: Any) -> None
         "postgresql+psycopg://", creator=lambda: psycopg.connect(migrated), poolclass=NullPool
     )
     with engine.begin() as connection:
-        schema.migrate(connection)
+        migrating.migrate(connection)
     engine.dispose()
     assert postgres_lines(fresh) == postgres_lines(migrated)
 
