@@ -80,7 +80,7 @@ def _question(where: RunFilter, after: list[int] | None) -> tuple[Question, str]
         # Says no more, but lets planners see that a partial index serves.
         question.where(f"({within})")
     if after is not None:
-        _go_on(question, key, after, ">" if not down else "<")
+        _go_on(question, key, after, "<" if down else ">")
     # Open runs are few: sort them, instead of walking over all runs in order.
     ordered = f"{key} + 0" if within == OPEN_RUN else key
     way = " DESC" if down else ""
@@ -102,17 +102,17 @@ def _narrow(question: Question, where: RunFilter) -> None:
     if where.q:
         question.where(
             "(run.name >= ? AND run.name < ? OR run.uid >= ? AND run.uid < ? "
-            f"OR {_contains('run.workflow')})",
+            f"OR {_contains('workflow')})",
             *(where.q, where.q + chr(0x10FFFF)) * 2,
             where.q,
         )
     for pair in sorted((where.labels or {}).items()):
-        question.where(_contains("run.labels"), labels_text(dict([pair]))[1:-1])
+        question.where(_contains("labels"), labels_text(dict([pair]))[1:-1])
 
 
 def _contains(column: str) -> str:
     """Search exactly; LIKE would fold case on one database and not on the other."""
-    return f"replace({column}, ?, '') <> {column}"
+    return f"replace(run.{column}, ?, '') <> run.{column}"
 
 
 def _within(states: Collection[str]) -> str:

@@ -1,7 +1,8 @@
 """Decide the tables: columns, constraints and indexes. Private to the stores.
 
 The rows are declared for the schema (and alembic) alone: statements are built from the tables and
-no ORM session is ever opened. Times are integer microseconds UTC, states text under a CHECK.
+no ORM session is ever opened; what SQLite needs of them is in `prepared`. Times are integer
+microseconds UTC, states text under a CHECK.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Hold the fixed statements about runs, built with SQLAlchemy Core from the tables of `rows`.
 
 Where the order of parameters matters to a caller it is named after the statement and checked.
+Stores use them through `prepared`, which is made from here.
 """
 
 from __future__ import annotations
