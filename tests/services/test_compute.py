@@ -430,7 +430,8 @@ async def test_a_retry_of_a_partial_run_runs_what_stood_on_the_gaps_again(
             for call in executor.calls
             for index in (range(call.map.start, call.map.stop) if call.map else [0])
         ]
-        assert ran == [("a", 1), ("b", 0), ("b", 1), ("b", 2), ("c", 0)]
+        # Two slots: which of their bodies begins first is chance.
+        assert sorted(ran) == [("a", 1), ("b", 0), ("b", 1), ("b", 2), ("c", 0)]
 
 
 async def test_a_retry_from_a_stage_runs_it_and_what_depends_on_it(
