@@ -125,6 +125,10 @@ class Dispatcher:
         impossible = impossible_needs(needs, self._capacity)
         if impossible:
             return impossible
+        for name, amount in needs.custom.items():
+            limit = self._capacity.custom.get(name, 0.0)
+            if name in self._custom and self._custom[name] + amount > limit:
+                return f"{name} ({self._custom[name]:g} of {limit:g} taken, it asks {amount:g})"
         return f"a free slot ({self._busy} of {self._capacity.slots or 'all'} busy, {self.waiting} tasks wait)"
 
     def _admit(self) -> None:
