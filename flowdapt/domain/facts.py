@@ -114,9 +114,29 @@ def _run_event(kind: str, run: RunRecord) -> EventDraft:
 
 
 def _small_json(value: ValueRef | None) -> str:
-    if value is None or value.kind != "inline" or value.codec != "json":
+    if value is None or value.size_bytes > RESULT_IN_EVENT_MAX_BYTES:
+        return "null"
+    if value.kind == "parts":
+        return _joined_items(value)
+    if value.kind != "inline" or value.codec != "json":
         return "null"
     return value.data.decode() if len(value.data) <= RESULT_IN_EVENT_MAX_BYTES else "null"
+
+
+def _joined_items(value: ValueRef) -> str:
+    """Join the small parts of a mapped result as texts; later parts override earlier ones."""
+    items = ["null"] * (value.length or 0)
+    for part in value.parts:
+        if part.value.kind != "inline" or part.value.codec != "json":
+            return "null"
+        try:
+            texts = msgspec.json.decode(part.value.data, type=list[msgspec.Raw])
+        except msgspec.DecodeError:  # no event may keep a run from its end
+            return "null"
+        if len(texts) != part.stop - part.start or part.stop > len(items):
+            return "null"
+        items[part.start : part.stop] = [bytes(text).decode() for text in texts]
+    return f"[{','.join(items)}]"
 
 
 def stage_event(kind: str, run: RunRecord, stage: StageRecord) -> EventDraft:
