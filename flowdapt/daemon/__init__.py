@@ -22,6 +22,7 @@ from flowdapt.daemon.parts import Parts
 from flowdapt.domain import errors
 from flowdapt.domain.display import escape_controls
 from flowdapt.domain.errors import FlowdaptError, StartRefused
+from flowdapt.failpoints import failpoint
 from flowdapt.logs import get_log, set_up_logs
 from flowdapt.paths import Paths, ensure_private_directory
 from flowdapt.services.instance import InstanceLock
@@ -75,6 +76,7 @@ def run_foreground(settings: Settings) -> int:
         lock = InstanceLock(settings.paths.lock_file)
     except FlowdaptError as error:
         return _complain(error)
+    failpoint("up.after_lock")
     try:
         lock.describe(socket=str(settings.paths.socket))
         trio.run(_serve, settings, masks)

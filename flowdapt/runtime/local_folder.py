@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
+from flowdapt.failpoints import failpoint
 from flowdapt.runtime.folders import TEMPORARY, FileInfo, Folder
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class LocalFolder(Folder):
                     yield handle
                     handle.flush()
                     os.fsync(handle.fileno())
+                failpoint("publish.before_rename")
                 os.replace(temporary, file, src_dir_fd=directory, dst_dir_fd=directory)
+                failpoint("publish.after_rename")
                 os.fsync(directory)
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):

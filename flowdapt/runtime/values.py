@@ -18,6 +18,7 @@ import msgspec
 
 from flowdapt.domain.errors import DamagedValue, UnreadableValue, UnstorableResult
 from flowdapt.domain.task import Part, ValueRef
+from flowdapt.failpoints import failpoint
 from flowdapt.runtime.json_values import find_json
 from flowdapt.runtime.pickling import dump, dump_whole, preview
 
@@ -156,7 +157,9 @@ def write_file(
                 os.fsync(handle)
         finally:
             os.close(handle)
+        failpoint("write.before_rename")
         os.rename(temporary, path)
+        failpoint("write.after_rename")
         if durable:
             _sync_folder(folder)
     except BaseException:

@@ -118,6 +118,7 @@ class Lifecycle:
             await outermost.start(self._obey_signals)
             failpoint("up.before_store")
             await self._store.open()
+            failpoint("up.after_store")
             try:
                 with self._everything:
                     await self._serve(services, on_ready, on_end)

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from flowdapt.domain.errors import CorruptStore, NotFound
+from flowdapt.failpoints import failpoint
 from flowdapt.stores.sqlite import connect
 
 __all__ = ["file_name", "list_backups", "newest_good", "prune", "restore", "sync", "write_backup"]
@@ -35,6 +36,7 @@ def write_backup(source: Path, target: Path) -> int:
         with closing(connect(source)) as connection:
             connection.execute("VACUUM INTO ?", (str(temporary),))
         _settle(temporary)
+        failpoint("backup.before_rename")
         temporary.rename(target)
         sync(target.parent)
     finally:

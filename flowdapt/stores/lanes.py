@@ -16,6 +16,7 @@ import outcome
 import trio
 
 from flowdapt.domain.errors import FlowdaptError, Unavailable
+from flowdapt.failpoints import failpoint
 from flowdapt.stores.links import Link, Tx
 
 __all__ = ["ATTEMPTS", "Lane", "Request", "WriterLane", "deliver"]
@@ -225,7 +226,9 @@ def _together(link: Link, batch: Sequence[Request[Any]]) -> None:
             if tx.dirty:
                 raise refusal if len(batch) == 1 else _Spoiled from refusal
             request.fail(refusal)
+    failpoint("commit.before_store")
     link.commit()
+    failpoint("commit.after_store")
     for call in tx.after:
         call()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowdapt.domain.task import LogLine
+from flowdapt.failpoints import failpoint
 
 __all__ = ["CUT", "RECORD", "Entry", "Head", "LogFiles", "Record", "read_heads", "remove_log"]
 
@@ -126,6 +127,8 @@ class LogFiles:
                     handle = os.open(self._folder / f"log.{name}", _APPEND, 0o600)
                     before.append((handle, os.fstat(handle).st_size))
                     _write_all(handle, content)
+                if name == "text":
+                    failpoint("log.before_index")
         except OSError:
             for handle, size in reversed(before):
                 with suppress(OSError):
