@@ -48,7 +48,8 @@ def kill_while(station: Workstation, busy: Callable[[], bool], kills: int) -> in
 def clients_with_the_same_keys(
     clients: int, keys: int, kills: int, note: Callable[[str, object], None]
 ) -> None:
-    with workstation() as station:
+    # Room for all clients and for who looks: being turned away is another test.
+    with workstation(FLOWDAPT_LIMITS__CONNECTIONS="300") as station:
         station.module("witness", witness.SOURCE)
         station.start()
         with station.client() as client:
