@@ -70,6 +70,7 @@ def kill_loop(
     runs = all_ended(station, uids, within_s=60)
     witness.check(station, runs)
     assert all(s.losses == 0 for run in runs for s in run.stages), "a restart is nobody's loss"
+    record_property(f"P1 runs ended of accepted, {kills} kills", f"{len(runs)} of {len(uids)}")
     station.doctor()
     assert station.end() == 0
 
@@ -160,6 +161,11 @@ FAILPOINTS = (
     "backup.before_store",
     "backup.after_store",
     "gc.after_store",
+    "commit.before_store",
+    "commit.after_store",
+    "up.after_lock",
+    "up.after_store",
+    "backup.before_rename",
 )
 
 
