@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.domain.task import Lost
 from flowdapt.plugins.executors.local.ending import Guard, new_mark, sweep_stale
 from flowdapt.plugins.executors.local.gpus import GpuShares
 from flowdapt.plugins.executors.local.options import LocalOptions
@@ -99,11 +100,16 @@ class LocalExecutor(Executor):
             return await self._execute(_pinned(call, devices), emit)
 
     async def _execute(self, call: TaskCall, emit: Emit) -> Outcome:
-        worker = self._take(call)
-        try:
-            return await worker.run(call, emit)
-        finally:
-            self._give_back(worker, call)
+        while True:
+            worker = self._take(call)
+            idled = worker.used
+            try:
+                outcome = await worker.run(call, emit)
+            finally:
+                self._give_back(worker, call)
+            # A worker that died while idle, before it read the call, has cost the task nothing.
+            if not (idled and worker.unheard and isinstance(outcome, Lost)):
+                return outcome
 
     # -- workers -------------------------------------------------------------------------------------
 

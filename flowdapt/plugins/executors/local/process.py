@@ -73,6 +73,7 @@ class WorkerProcess:
         self.start_deadline = 0.0
         self.retiring = False
         self.used = False
+        self.unheard = False
         self.gone = trio.Event()
         self._attended = False
         self._doom = ""
@@ -184,6 +185,7 @@ class WorkerProcess:
         self._number = self._number % 0xFFFFFFFF + 1
         self.call = call
         self.used = True
+        self.unheard = False
         self.last = (call.run.uid, call.stage)
         self.start_deadline = time.monotonic() + call.start_timeout_s
         self._emit = emit
@@ -208,6 +210,7 @@ class WorkerProcess:
                 except BlockingIOError:
                     await trio.lowlevel.wait_writable(self._channel)
                 except OSError:
+                    self.unheard = True
                     return  # it is gone: listening tells how
 
     async def _listen(self) -> Outcome:
@@ -217,6 +220,10 @@ class WorkerProcess:
                 size = self._channel.recv_into(_buffer)
             except BlockingIOError:
                 continue
+            except ConnectionResetError:
+                # The kernel's word for a peer that ended with something unread: the call itself.
+                self.unheard = True
+                size = 0
             except OSError:
                 size = 0
             if not size:
