@@ -20,7 +20,7 @@ _ALL = [*FIGURES, "idle", "growth"]
 def main(arguments: list[str]) -> int:
     """Measure what was asked for; exit 1 when a figure missed its target."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*_ALL, []], default=_ALL)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_ALL))
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     parser.add_argument(
         "--dbos",
@@ -30,6 +30,9 @@ def main(arguments: list[str]) -> int:
         help="DBOS as `python -m benchmarks.peers.dbos` has just measured it: ms a run, runs a second",
     )
     options = parser.parse_args(arguments)
+    unknown = {*options.names} - {*_ALL}
+    if unknown:
+        parser.error(f"unknown figures: {', '.join(sorted(unknown))}; there are {', '.join(_ALL)}")
     dbos = Dbos(options.dbos[0] / 1000, options.dbos[1], "measured now") if options.dbos else Dbos()
     found = list(_measure(options.names or _ALL, dbos))
     _print(found)
