@@ -47,7 +47,9 @@ def test_the_api_answers_quickly_while_every_worker_hangs_at_its_start(
             now = client.runs.get(run.uid)
             # They hang before any body began, so none is called running, and why is told.
             assert [one.state for one in now.stages] == ["pending"] * len(hanging)
-            assert "stage.waits_for_slot" in {reason.code for reason in client.runs.explain(run.uid)}
+            assert "stage.waits_for_slot" in {
+                reason.code for reason in client.runs.explain(run.uid)
+            }
             client.runs.cancel(run.uid)
             eventually(lambda: client.runs.get(run.uid).state == "cancelled", timeout_s=10)
         p99 = waits[int(PROBES * 0.99) - 1]
