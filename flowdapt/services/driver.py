@@ -1,6 +1,7 @@
 """Drive one run: feed the machine what happens, perform its steps, keep the order write -> start.
 
-Decides nothing about the run; that is `domain/machine.py`. One driver is one task with one nursery.
+Decides nothing about the run; that is `domain/machine.py`. A run has one nursery, and whichever of its
+tasks has news performs the next steps, one turn at a time.
 """
 
 from __future__ import annotations
