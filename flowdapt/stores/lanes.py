@@ -1,8 +1,9 @@
 """Decide how work reaches the database: one writing connection, a few reader threads.
 
-A thread writes and groups commits; the loop borrows the connection for what needs no disk. What waits when a commit begins shares it. Waiters are woken a batch at a time with one call into
-the loop. A write that waits can be taken back; one that was taken completes. What the database's
-errors mean is the link's business.
+A thread writes and groups commits; the loop borrows the connection for what needs no disk. What waits
+when a commit begins shares it. Waiters are woken a batch at a time with one call into the loop. A
+write that waits can be taken back; one that was taken completes. What the database's errors mean is
+the link's business.
 """
 
 from __future__ import annotations
