@@ -10,18 +10,10 @@ import trio
 from benchmarks.figures import Figure
 from benchmarks.timing import Sample, now, peak_rss_mib, rss_mib
 from benchmarks.workstation import Workstation, open_workstation
+from flowdapt.domain.events import EventDraft
 from flowdapt.domain.names import new_run_name, new_uid
-from flowdapt.domain.run import (
-    EventDraft,
-    NewRun,
-    RunChange,
-    RunPatch,
-    RunRecord,
-    RunState,
-    StageRecord,
-    StageState,
-    StageType,
-)
+from flowdapt.domain.records import NewRun, RunChange, RunPatch, RunRecord, StageRecord
+from flowdapt.domain.run import RunState, StageState, StageType
 from flowdapt.domain.task import ValueRef
 from flowdapt.services.clock import SystemClock
 from flowdapt.stores.factory import create_store

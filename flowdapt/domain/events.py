@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["WORKFLOW_FINISHED", "WORKFLOW_STARTED", "Event"]
+__all__ = ["WORKFLOW_FINISHED", "WORKFLOW_STARTED", "Event", "EventDraft"]
 
 # The earlier flowdapt's types: rules of its users match them.
 WORKFLOW_STARTED = "com.event.workflow.workflow_started"
@@ -35,3 +36,18 @@ class Event(BaseModel):
     correlation_id: str | None = None
     causation_depth: int = 0
     data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """A past-tense fact to be written with the change that it tells of; the store numbers it.
+
+    `data` is JSON text of at most 64 KiB.
+    """
+
+    type: str
+    subject: str
+    data: str
+    source: str = "flowdapt"
+    correlation_id: str | None = None
+    causation_depth: int = 0

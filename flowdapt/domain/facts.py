@@ -13,8 +13,9 @@ from flowdapt.domain.events import (
     WORKFLOW_FINISHED,
     WORKFLOW_QUEUED,
     WORKFLOW_STARTED,
+    EventDraft,
 )
-from flowdapt.domain.run import EventDraft, RunRecord, StageRecord
+from flowdapt.domain.records import RunRecord, StageRecord
 from flowdapt.domain.task import Cancelled, ErrorInfo, Failed, Finished, Lost, Part, ValueRef
 from flowdapt.domain.workflow import WorkflowSpec
 

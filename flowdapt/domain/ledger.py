@@ -12,19 +12,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flowdapt.domain import facts
-from flowdapt.domain.run import (
-    EventDraft,
+from flowdapt.domain.events import EventDraft
+from flowdapt.domain.records import (
     ItemRecord,
     RunChange,
     RunPatch,
     RunRecord,
-    RunState,
     StageRecord,
-    StageState,
-    StageType,
     TaskRecord,
-    may_become,
 )
+from flowdapt.domain.run import RunState, StageState, StageType, may_become
 from flowdapt.domain.task import Cancelled, Failed, Finished, Lost, Outcome
 
 __all__ = ["Ledger", "Step", "Task"]

@@ -13,6 +13,7 @@ from flowdapt.domain import facts
 from flowdapt.domain.ledger import Ledger, Step, Task
 from flowdapt.domain.mapped import MappedStage
 from flowdapt.domain.mapping import MapProgress
+from flowdapt.domain.records import ItemRecord, RunRecord, StageRecord, TaskRecord
 from flowdapt.domain.retry import (
     MAX_LOSSES,
     MAX_RECOVERIES,
@@ -20,15 +21,7 @@ from flowdapt.domain.retry import (
     failure_reason,
     may_retry,
 )
-from flowdapt.domain.run import (
-    ItemRecord,
-    RunRecord,
-    RunState,
-    StageRecord,
-    StageState,
-    StageType,
-    TaskRecord,
-)
+from flowdapt.domain.run import RunState, StageState, StageType
 from flowdapt.domain.task import ErrorInfo, Failed, Finished, Lost, Outcome, ValueRef
 from flowdapt.domain.workflow import StageSpec, WorkflowSpec
 

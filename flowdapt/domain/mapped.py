@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from flowdapt.domain import facts
 from flowdapt.domain.ledger import Ledger, Task
 from flowdapt.domain.mapping import MapProgress
+from flowdapt.domain.records import ItemRecord, StageRecord
 from flowdapt.domain.retry import MAX_LOSSES, TIMEOUT, delay_s, failure_reason, may_retry
-from flowdapt.domain.run import ItemRecord, StageRecord
 from flowdapt.domain.task import Cancelled, ErrorInfo, Finished, Lost, Outcome
 from flowdapt.domain.workflow import StageSpec
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from heapq import heappop, heappush
 
-from flowdapt.domain.run import ItemRecord, TaskRecord
+from flowdapt.domain.records import ItemRecord, TaskRecord
 from flowdapt.domain.task import ErrorInfo, Finished, ItemFailure, Part, ValueRef
 
 __all__ = ["BUDGET_S", "MapProgress"]

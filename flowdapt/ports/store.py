@@ -16,10 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from flowdapt.domain.events import Event
-from flowdapt.domain.resource import Applied, Kind, Resource
-from flowdapt.domain.run import (
-    EventDraft,
+from flowdapt.domain.events import Event, EventDraft
+from flowdapt.domain.records import (
     ItemRecord,
     NewRun,
     RunChange,
@@ -28,6 +26,7 @@ from flowdapt.domain.run import (
     Submission,
     TaskRecord,
 )
+from flowdapt.domain.resource import Applied, Kind, Resource
 from flowdapt.domain.task import MetricPoint
 
 __all__ = ["LoadedRun", "MetricSeries", "Page", "ResourceWrite", "RunFilter", "Store", "StoreInfo"]

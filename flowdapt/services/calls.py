@@ -8,7 +8,8 @@ import msgspec
 
 from flowdapt.domain.ledger import Task
 from flowdapt.domain.mapping import BUDGET_S
-from flowdapt.domain.run import RunRecord, StageRecord, StageType
+from flowdapt.domain.records import RunRecord, StageRecord
+from flowdapt.domain.run import StageType
 from flowdapt.domain.task import INLINE_MAX_BYTES, MapSlice, RunInfo, TaskCall
 from flowdapt.domain.workflow import StageSpec, WorkflowSpec
 from flowdapt.ports.values import ValueStore

@@ -14,7 +14,8 @@ import trio
 
 from flowdapt.domain import facts
 from flowdapt.domain.errors import FlowdaptError, StaleEpoch
-from flowdapt.domain.run import RunChange, RunPatch, RunRecord, RunState, StageState
+from flowdapt.domain.records import RunChange, RunPatch, RunRecord
+from flowdapt.domain.run import RunState, StageState
 from flowdapt.domain.task import ErrorInfo
 from flowdapt.failpoints import failpoint
 from flowdapt.ports.broker import RUN_CANCEL, RUN_READY, Message

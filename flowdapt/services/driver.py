@@ -23,7 +23,8 @@ from flowdapt.domain.errors import (
 )
 from flowdapt.domain.ledger import Step, Task
 from flowdapt.domain.machine import RunMachine
-from flowdapt.domain.run import RunState, StageRecord
+from flowdapt.domain.records import StageRecord
+from flowdapt.domain.run import RunState
 from flowdapt.domain.task import (
     INLINE_MAX_BYTES,
     Cancelled,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from flowdapt.domain.run import Reason, RunRecord, RunState, StageRecord, StageState
+from flowdapt.domain.records import RunRecord, StageRecord
+from flowdapt.domain.run import Reason, RunState, StageState
 from flowdapt.domain.workflow import WorkflowSpec
 from flowdapt.ports.engine import LiveStage
 

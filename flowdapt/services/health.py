@@ -16,7 +16,7 @@ from typing import Any
 import trio
 
 from flowdapt.domain.errors import FlowdaptError
-from flowdapt.domain.run import EventDraft
+from flowdapt.domain.events import EventDraft
 from flowdapt.logs import get_log
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.executor import Executor

@@ -6,14 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from flowdapt.domain.errors import InvalidInput
 from flowdapt.domain.graph import Graph
-from flowdapt.domain.run import (
-    ItemRecord,
-    RetryRequest,
-    StageRecord,
-    StageState,
-    StageType,
-    TaskRecord,
-)
+from flowdapt.domain.records import ItemRecord, StageRecord, TaskRecord
+from flowdapt.domain.run import RetryRequest, StageState, StageType
 from flowdapt.domain.workflow import WorkflowSpec
 from flowdapt.ports.store import LoadedRun
 from flowdapt.ports.values import ValueStore

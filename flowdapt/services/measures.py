@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from flowdapt.domain.run import RunRecord
+from flowdapt.domain.records import RunRecord
 from flowdapt.ports.broker import RUN_ENDED, Broker
 
 if TYPE_CHECKING:

@@ -12,18 +12,8 @@ from typing import Protocol
 import trio
 
 from flowdapt.domain.errors import Conflict, InvalidInput, NotFound, RunNotTerminal
-from flowdapt.domain.run import (
-    Item,
-    ItemRecord,
-    NewRun,
-    Reason,
-    RetryRequest,
-    Run,
-    RunRecord,
-    RunRequest,
-    StageRecord,
-    TaskRecord,
-)
+from flowdapt.domain.records import ItemRecord, NewRun, RunRecord, StageRecord, TaskRecord
+from flowdapt.domain.run import Item, Reason, RetryRequest, Run, RunRequest
 from flowdapt.domain.task import ValueRef
 from flowdapt.failpoints import failpoint
 from flowdapt.ports.broker import RUN_CANCEL, RUN_ENDED, RUN_PROGRESS, Broker, Message

@@ -13,16 +13,9 @@ import msgspec
 from flowdapt.domain import facts
 from flowdapt.domain.errors import InvalidInput, Problem
 from flowdapt.domain.names import new_run_name, new_uid
+from flowdapt.domain.records import NewRun, RunRecord, StageRecord, Submission
 from flowdapt.domain.resource import canonical, digest_of
-from flowdapt.domain.run import (
-    NewRun,
-    RetryRequest,
-    RunRecord,
-    RunRequest,
-    RunState,
-    StageRecord,
-    Submission,
-)
+from flowdapt.domain.run import RetryRequest, RunRequest, RunState
 from flowdapt.domain.schema import check_input
 from flowdapt.domain.task import INLINE_MAX_BYTES, ValueRef
 from flowdapt.domain.workflow import WorkflowSpec

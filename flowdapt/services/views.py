@@ -7,18 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from flowdapt.domain.run import (
-    Item,
-    ItemRecord,
-    Items,
-    Run,
-    RunError,
-    RunRecord,
-    StageRecord,
-    StageRun,
-    StageType,
-    TaskRecord,
-)
+from flowdapt.domain.records import ItemRecord, RunRecord, StageRecord, TaskRecord
+from flowdapt.domain.run import Item, Items, Run, RunError, StageRun, StageType
 from flowdapt.domain.task import ErrorInfo, ValueRef
 from flowdapt.ports.engine import LiveStage
 

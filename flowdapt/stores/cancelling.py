@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from flowdapt.domain import facts
-from flowdapt.domain.run import RunRecord, RunState
+from flowdapt.domain.records import RunRecord
+from flowdapt.domain.run import RunState
 from flowdapt.stores import prepared as sql
 from flowdapt.stores.journal import write_events
 from flowdapt.stores.links import Tx

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from flowdapt.domain.events import EventDraft
 from flowdapt.domain.resource import Applied
-from flowdapt.domain.run import EventDraft
 
 __all__ = ["resource_event", "selected"]
 

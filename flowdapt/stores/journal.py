@@ -7,8 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowdapt.domain.events import Event
-from flowdapt.domain.run import EventDraft
+from flowdapt.domain.events import Event, EventDraft
 from flowdapt.domain.task import MetricPoint
 from flowdapt.ports.store import MetricSeries
 from flowdapt.stores import prepared as sql

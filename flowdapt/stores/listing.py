@@ -10,7 +10,8 @@ from dataclasses import replace
 from operator import itemgetter
 
 from flowdapt.domain.errors import InvalidInput
-from flowdapt.domain.run import RunRecord, RunState
+from flowdapt.domain.records import RunRecord
+from flowdapt.domain.run import RunState
 from flowdapt.ports.store import Page, RunFilter
 from flowdapt.stores.asking import Question
 from flowdapt.stores.conditions import OPEN_RUN, TERMINAL_RUN

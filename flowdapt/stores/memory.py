@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeVar
 import trio
 
 from flowdapt.domain.errors import InvalidInput, Unavailable
-from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED, Event
+from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED, Event, EventDraft
+from flowdapt.domain.records import ItemRecord, RunRecord, TaskRecord
 from flowdapt.domain.resource import Applied, Kind, Metadata, Resource, canonical
-from flowdapt.domain.run import EventDraft, ItemRecord, RunRecord, TaskRecord
 from flowdapt.domain.task import MetricPoint
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.store import MetricSeries, Page, ResourceWrite, RunFilter, StoreInfo

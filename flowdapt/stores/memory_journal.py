@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 
-from flowdapt.domain.events import Event
-from flowdapt.domain.run import EventDraft, RunRecord
+from flowdapt.domain.events import Event, EventDraft
+from flowdapt.domain.records import RunRecord
 from flowdapt.ports.clock import Clock
 
 __all__ = ["MemoryJournal"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from flowdapt.domain.run import RunRecord
+from flowdapt.domain.records import RunRecord
 from flowdapt.ports.store import Page, RunFilter
 from flowdapt.stores.cursors import page_size, read_cursor, write_cursor
 from flowdapt.stores.records import NOTHING, micros

@@ -14,18 +14,17 @@ import trio
 
 from flowdapt.domain import facts
 from flowdapt.domain.events import WORKFLOW_STARTED
-from flowdapt.domain.run import (
+from flowdapt.domain.records import (
     ItemRecord,
     NewRun,
     RunChange,
     RunPatch,
     RunRecord,
-    RunState,
     StageRecord,
-    StageState,
     Submission,
     TaskRecord,
 )
+from flowdapt.domain.run import RunState, StageState
 from flowdapt.domain.task import MetricPoint
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.store import LoadedRun, Store

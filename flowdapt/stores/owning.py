@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from flowdapt.domain import facts
-from flowdapt.domain.run import RunChange, RunPatch
+from flowdapt.domain.records import RunChange, RunPatch
 from flowdapt.ports.store import LoadedRun
 from flowdapt.stores import prepared as sql
 from flowdapt.stores.journal import write_events, write_metrics

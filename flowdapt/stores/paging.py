@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from flowdapt.domain.events import Event
-from flowdapt.domain.run import ItemRecord, TaskRecord
+from flowdapt.domain.records import ItemRecord, TaskRecord
 from flowdapt.ports.store import Page
 from flowdapt.stores.asking import Question
 from flowdapt.stores.cursors import page_size, read_cursor, write_cursor

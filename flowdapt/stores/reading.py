@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowdapt.domain.run import RunRecord, StageRecord
+from flowdapt.domain.records import RunRecord, StageRecord
 from flowdapt.ports.store import LoadedRun
 from flowdapt.stores import prepared as sql
 from flowdapt.stores.links import Row, Tx

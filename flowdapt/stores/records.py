@@ -9,17 +9,9 @@ from typing import Any
 
 import msgspec
 
-from flowdapt.domain.events import Event
-from flowdapt.domain.run import (
-    EventDraft,
-    ItemRecord,
-    RunRecord,
-    RunState,
-    StageRecord,
-    StageState,
-    StageType,
-    TaskRecord,
-)
+from flowdapt.domain.events import Event, EventDraft
+from flowdapt.domain.records import ItemRecord, RunRecord, StageRecord, TaskRecord
+from flowdapt.domain.run import RunState, StageState, StageType
 from flowdapt.domain.task import ErrorInfo, MetricPoint, ValueRef
 
 __all__ = [

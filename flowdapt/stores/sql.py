@@ -13,10 +13,8 @@ from typing import Any
 
 import trio
 
-from flowdapt.domain.events import Event
-from flowdapt.domain.resource import Applied, Kind, Resource
-from flowdapt.domain.run import (
-    EventDraft,
+from flowdapt.domain.events import Event, EventDraft
+from flowdapt.domain.records import (
     ItemRecord,
     NewRun,
     RunChange,
@@ -25,6 +23,7 @@ from flowdapt.domain.run import (
     Submission,
     TaskRecord,
 )
+from flowdapt.domain.resource import Applied, Kind, Resource
 from flowdapt.domain.task import MetricPoint
 from flowdapt.ports.store import (
     LoadedRun,

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from flowdapt.domain import facts
 from flowdapt.domain.events import WORKFLOW_STARTED
-from flowdapt.domain.run import NewRun, RunRecord, RunState, StageState, Submission
+from flowdapt.domain.records import NewRun, RunRecord, Submission
+from flowdapt.domain.run import RunState, StageState
 from flowdapt.stores import prepared as sql
 from flowdapt.stores.cancelling import request_cancel
 from flowdapt.stores.dialects import SQLITE

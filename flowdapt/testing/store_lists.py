@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flowdapt.domain.errors import Conflict, InvalidInput, NotFound, RunNotTerminal
-from flowdapt.domain.run import ItemRecord, RunChange, RunState
+from flowdapt.domain.records import ItemRecord, RunChange
+from flowdapt.domain.run import RunState
 from flowdapt.ports.store import RunFilter, Store
 from flowdapt.testing.store_records import ended_task, finish, inline, new_run, patch_of
 from flowdapt.testing.store_submission import OpensStore

@@ -10,7 +10,8 @@ import trio
 from flowdapt.domain import facts
 from flowdapt.domain.errors import Conflict, StaleEpoch
 from flowdapt.domain.events import WORKFLOW_STARTED
-from flowdapt.domain.run import ItemRecord, RunChange, RunRecord, RunState, StageState
+from flowdapt.domain.records import ItemRecord, RunChange, RunRecord
+from flowdapt.domain.run import RunState, StageState
 from flowdapt.domain.task import ErrorInfo, MetricPoint
 from flowdapt.ports.store import Store
 from flowdapt.testing.store_records import (

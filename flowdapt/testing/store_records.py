@@ -11,18 +11,9 @@ from typing import Any
 import msgspec
 
 from flowdapt.domain import facts
+from flowdapt.domain.records import NewRun, RunChange, RunPatch, RunRecord, StageRecord, TaskRecord
 from flowdapt.domain.resource import Metadata, Resource
-from flowdapt.domain.run import (
-    NewRun,
-    RunChange,
-    RunPatch,
-    RunRecord,
-    RunState,
-    StageRecord,
-    StageState,
-    StageType,
-    TaskRecord,
-)
+from flowdapt.domain.run import RunState, StageState, StageType
 from flowdapt.domain.task import ValueRef
 from flowdapt.ports.store import ResourceWrite, Store
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flowdapt.domain.errors import InvalidInput, NotFound, StaleRevision
-from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED
-from flowdapt.domain.run import EventDraft
+from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED, EventDraft
 from flowdapt.domain.task import MetricPoint
 from flowdapt.testing.store_records import new_run, write_of
 from flowdapt.testing.store_submission import OpensStore

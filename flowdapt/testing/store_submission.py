@@ -11,7 +11,8 @@ import trio
 
 from flowdapt.domain.errors import KeyReused, NotFound, QueueFull, StaleEpoch
 from flowdapt.domain.events import WORKFLOW_FINISHED
-from flowdapt.domain.run import ItemRecord, NewRun, RunState, StageState, Submission
+from flowdapt.domain.records import ItemRecord, NewRun, Submission
+from flowdapt.domain.run import RunState, StageState
 from flowdapt.ports.store import Store
 from flowdapt.testing.store_records import ended_task, finish, inline, new_run, progress
 

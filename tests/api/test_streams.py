@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from flowdapt.api.backend import ApiLimits
-from flowdapt.domain.run import EventDraft
+from flowdapt.domain.events import EventDraft
 from flowdapt.domain.task import Finished, LogLine, Outcome, TaskCall
 from flowdapt.ports.broker import EVENT_ADDED, LOG_LINES, Message
 from flowdapt.ports.executor import Emit

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flowdapt.domain.errors import StoreBusy
-from flowdapt.domain.run import RunRecord, RunState
+from flowdapt.domain.records import RunRecord
+from flowdapt.domain.run import RunState
 from flowdapt.services.clock import SystemClock
 from flowdapt.services.measures import OTHER, WORKFLOWS_MAX, Measures
 from flowdapt.testing import json_value

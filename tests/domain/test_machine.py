@@ -11,15 +11,9 @@ from hypothesis import strategies as st
 
 from flowdapt.domain.ledger import Step, Task
 from flowdapt.domain.machine import RunMachine
+from flowdapt.domain.records import RunRecord, StageRecord, TaskRecord
 from flowdapt.domain.retry import TIMEOUT
-from flowdapt.domain.run import (
-    RunRecord,
-    RunState,
-    StageRecord,
-    StageState,
-    StageType,
-    TaskRecord,
-)
+from flowdapt.domain.run import RunState, StageState, StageType
 from flowdapt.domain.task import (
     Cancelled,
     ErrorInfo,

@@ -12,8 +12,9 @@ import trio
 from trio.testing import MockClock
 
 from flowdapt.domain.errors import InvalidInput, KeyReused, NotFound, RunNotTerminal
+from flowdapt.domain.records import RunChange
 from flowdapt.domain.resource import canonical
-from flowdapt.domain.run import RetryRequest, Run, RunChange, RunRequest, RunState, StageState
+from flowdapt.domain.run import RetryRequest, Run, RunRequest, RunState, StageState
 from flowdapt.domain.task import (
     ErrorInfo,
     Failed,

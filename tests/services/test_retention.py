@@ -10,7 +10,8 @@ import trio
 
 from flowdapt.domain.errors import Conflict, StorageFull
 from flowdapt.domain.names import new_uid
-from flowdapt.domain.run import NewRun, RunRecord, RunState
+from flowdapt.domain.records import NewRun, RunRecord
+from flowdapt.domain.run import RunState
 from flowdapt.ports.store import RunFilter, Store
 from flowdapt.services.retention import Backups, Keeping, Retention
 from flowdapt.stores.factory import create_store

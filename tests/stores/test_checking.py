@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from flowdapt.domain.run import RunChange, StageState
+from flowdapt.domain.records import RunChange
+from flowdapt.domain.run import StageState
 from flowdapt.ports.store import Store
 from flowdapt.services.clock import SystemClock
 from flowdapt.stores.checking import RULES, check

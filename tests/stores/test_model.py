@@ -15,7 +15,8 @@ import trio
 import trio.lowlevel
 
 from flowdapt.domain.errors import FlowdaptError
-from flowdapt.domain.run import NewRun, RunChange, RunState, StageState
+from flowdapt.domain.records import NewRun, RunChange
+from flowdapt.domain.run import RunState, StageState
 from flowdapt.domain.task import MetricPoint
 from flowdapt.ports.store import LoadedRun, RunFilter, Store
 from flowdapt.stores.memory import MemoryStore

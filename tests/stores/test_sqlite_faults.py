@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from flowdapt.domain.errors import CorruptStore, StorageFull, StoreBusy, StoreUnwritable
-from flowdapt.domain.run import RunChange
+from flowdapt.domain.records import RunChange
 from flowdapt.ports.store import RunFilter
 from flowdapt.services.clock import SystemClock
 from flowdapt.stores import sqlite as driver
