@@ -4,6 +4,7 @@ FlowdaptError
 ├── InvalidInput             the request itself is wrong
 │   ├── InvalidDocument      a resource document; carries every problem found
 │   ├── InvalidName          a name outside the allowed alphabet
+│   ├── ScheduleError        cron lines, a time zone or an interval; carries every problem found
 │   └── UnknownField         a field that does not exist
 ├── NotFound                 no such resource, run, artifact, object or secret
 │   ├── MissingObject        no value under that key in cluster memory or artifacts
@@ -20,7 +21,8 @@ FlowdaptError
 │   ├── Draining
 │   ├── StoreBusy            somebody else holds the database
 │   ├── StorageFull          no space left on the device
-│   └── ExecutorUnavailable
+│   ├── ExecutorUnavailable
+│   └── BrokerUnavailable    the broker's server does not answer (internal)
 ├── Unreachable              no daemon answers (client side)
 ├── TimedOut                 the caller's own patience ended (client side)
 ├── StartRefused             the daemon must not start as things are
@@ -49,6 +51,7 @@ from typing import ClassVar
 __all__ = [
     "AlreadyRunning",
     "BadBinding",
+    "BrokerUnavailable",
     "Conflict",
     "CorruptStore",
     "DamagedValue",
@@ -69,6 +72,7 @@ __all__ = [
     "Problem",
     "QueueFull",
     "RunNotTerminal",
+    "ScheduleError",
     "StaleEpoch",
     "StaleRevision",
     "StartRefused",
@@ -146,6 +150,12 @@ class InvalidName(InvalidInput):
     code = "name.invalid"
 
 
+class ScheduleError(InvalidInput):
+    """Cron lines, a time zone or an interval are wrong; `problems` lists everything found."""
+
+    code = "schedule.invalid"
+
+
 class UnknownField(InvalidInput):
     """A field does not exist; a near one is suggested."""
 
@@ -180,6 +190,12 @@ class StaleRevision(Conflict):
     """Somebody changed the resource since it was read."""
 
     code = "resource.stale"
+
+
+class StaleRule(Conflict):
+    """The trigger rule was changed, paused or deleted while it was about to fire."""
+
+    code = "trigger.stale"
 
 
 class KeyReused(Conflict):
@@ -246,6 +262,12 @@ class ExecutorUnavailable(Unavailable):
     """The executor cannot be reached or has no workers."""
 
     code = "executor.unavailable"
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker's server cannot be reached or does not acknowledge; what it was to carry stays."""
+
+    code = "broker.unavailable"
 
 
 class Unreachable(FlowdaptError):

@@ -18,6 +18,13 @@ STAGE_FINISHED = "com.event.workflow.stage_finished"
 STAGE_RETRYING = "com.event.workflow.stage_retrying"
 RESOURCE_APPLIED = "com.event.resource.applied"
 RESOURCE_DELETED = "com.event.resource.deleted"
+TRIGGER_FIRED = "com.event.trigger.fired"
+TRIGGER_SKIPPED = "com.event.trigger.skipped"
+TRIGGER_MISSED = "com.event.trigger.missed"
+TRIGGER_WAITING = "com.event.trigger.waiting"
+TRIGGER_FAILED = "com.event.trigger.failed"
+TRIGGER_PAUSED = "com.event.trigger.paused"
+TRIGGER_RESUMED = "com.event.trigger.resumed"
 
 
 class Event(BaseModel):
@@ -51,3 +58,5 @@ class EventDraft:
     source: str = "flowdapt"
     correlation_id: str | None = None
     causation_depth: int = 0
+    # Given by whoever sent it; else the store makes one.
+    id: str | None = None

@@ -53,6 +53,7 @@ class RunRecord:
     idempotency_key: str | None = None
     body_digest: str | None = None
     causation_depth: int = 0
+    trigger_rule: str | None = None
     owner: str | None = None
     epoch: int = 0
     next_seq: int = 1

@@ -183,6 +183,7 @@ class Run(_Wire):
     experiment: str | None = None
     trial: int | None = None
     parent: str | None = None
+    trigger_rule: str | None = None
     input: Any = None
     result: Any = None
     result_preview: Any = None

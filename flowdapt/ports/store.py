@@ -9,7 +9,7 @@ keyset-paged: the cursor is opaque, a page holds at most 500.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,7 @@ from flowdapt.domain.records import (
 )
 from flowdapt.domain.resource import Applied, Kind, Resource
 from flowdapt.domain.task import MetricPoint
+from flowdapt.ports.triggers import TriggerStore
 
 __all__ = ["LoadedRun", "MetricSeries", "Page", "ResourceWrite", "RunFilter", "Store", "StoreInfo"]
 
@@ -103,7 +104,7 @@ class StoreInfo:
     runs: Mapping[str, int]
 
 
-class Store(ABC):
+class Store(TriggerStore):
     """Resources, runs and the journal, in one place with transactions."""
 
     # -- life ------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ class Store(ABC):
 
     @abstractmethod
     async def add_event(self, event: EventDraft) -> Event:
-        """Write an event of its own, durably."""
+        """Write an event of its own, durably. Repeated with the same `id` it is the old one."""
 
     @abstractmethod
     async def list_events(

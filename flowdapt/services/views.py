@@ -45,6 +45,7 @@ def run_view(
         experiment=run.experiment,
         trial=run.trial,
         parent=run.parent,
+        trigger_rule=run.trigger_rule,
         input=json.loads(input_text) if input_text else None,
         result=json.loads(result_text) if result_text else None,
         result_preview=preview_of(result) if result is not None and result_text is None else None,

@@ -37,6 +37,7 @@ def delete_expired(tx: Tx, texts: Texts, before: int, keep: int, limit: int) -> 
     for run_id, _ in doomed:
         tx.run(sql.DELETE_RUN, (run_id,))
     tx.run(sql.DELETE_OLD_EVENTS, (before, limit * 10))
+    tx.run(sql.DELETE_OLD_FIRES, (before, limit * 10))
     if doomed and len(doomed) < limit:
         _sweep_documents(tx, texts)
     return [uid for _, uid in doomed]

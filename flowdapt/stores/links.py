@@ -49,6 +49,10 @@ class Tx(ABC):
         """Write many rows with one statement."""
 
     @abstractmethod
+    def journal(self, rows: Sequence[Row]) -> None:
+        """Write events, so that the order of their cursors is the order of the commits."""
+
+    @abstractmethod
     def select(self, text: str, params: Row = ()) -> list[Row]:
         """Run a statement made for this call."""
 

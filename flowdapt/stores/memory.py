@@ -24,7 +24,8 @@ from flowdapt.stores.cursors import page_size
 from flowdapt.stores.documents import resource_event, selected
 from flowdapt.stores.memory_checking import broken
 from flowdapt.stores.memory_lists import SORTS, fits, page_of, slim
-from flowdapt.stores.memory_runs import HeldRun, MemoryRuns
+from flowdapt.stores.memory_runs import HeldRun
+from flowdapt.stores.memory_triggers import MemoryTriggers
 
 __all__ = ["MemoryStore"]
 
@@ -32,7 +33,7 @@ T = TypeVar("T")
 Resources = dict[tuple[str, str], list[Resource]]
 
 
-class MemoryStore(MemoryRuns):
+class MemoryStore(MemoryTriggers):
     """A store without a file."""
 
     def __init__(self, clock: Clock) -> None:
@@ -92,6 +93,10 @@ class MemoryStore(MemoryRuns):
             updated_at=now,
         )
         return Resource(kind=new.kind, metadata=metadata, spec=json.loads(canonical(new.spec)))
+
+    def _rule_revision(self, rule: str) -> int | None:
+        revisions = self._resources.get(("trigger_rule", rule))
+        return _revision(revisions[-1]) if revisions else None
 
     def _revisions(self, kind: Kind, name: str) -> list[Resource]:
         if (kind, name) not in self._resources:

@@ -21,6 +21,8 @@ class MemoryJournal:
         self._clock = clock
         self._cursor = 0
         self._events: list[Event] = []
+        # Those whose sender gave the id.
+        self._known: dict[str, Event] = {}
 
     def of_run(self, run: RunRecord, drafts: Sequence[EventDraft]) -> None:
         """Add events of a run and count its `next_seq` up."""
@@ -29,10 +31,13 @@ class MemoryJournal:
             run.next_seq += 1
 
     def add(self, draft: EventDraft, run: str | None = None, seq: int | None = None) -> Event:
+        old = self._known.get(draft.id) if draft.id is not None else None
+        if old is not None:
+            return old
         self._cursor += 1
         event = Event(
             cursor=self._cursor,
-            id=os.urandom(16).hex(),
+            id=draft.id or os.urandom(16).hex(),
             time=self._clock.now(),
             type=draft.type,
             source=draft.source,
@@ -44,7 +49,17 @@ class MemoryJournal:
             data=json.loads(draft.data),
         )
         self._events.append(event)
+        if draft.id is not None:
+            self._known[draft.id] = event
         return event
+
+    def newest(self, since: datetime | None) -> int:
+        """Return the newest cursor, or the last before the events without a run since an instant."""
+        if since is not None:
+            for event in self._events:
+                if event.run is None and event.time >= since:
+                    return event.cursor - 1
+        return self._events[-1].cursor if self._events else 0
 
     def after(self, cursor: int, run: str | None, types: Sequence[str], limit: int) -> list[Event]:
         found = (
@@ -65,3 +80,4 @@ class MemoryJournal:
     def forget_before(self, when: datetime) -> None:
         """Drop old events that belong to no run; those of a run go with it."""
         self._events = [e for e in self._events if e.run is not None or e.time >= when]
+        self._known = {ident: e for ident, e in self._known.items() if e.time >= when}

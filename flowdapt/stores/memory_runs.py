@@ -95,6 +95,9 @@ class MemoryRuns(Store):
 
     async def submit(self, new: NewRun) -> Submission:
         await trio.lowlevel.checkpoint()
+        return self._submit(new)
+
+    def _submit(self, new: NewRun) -> Submission:
         old = self._old(new.run)
         if old is not None:
             return Submission(copied(old.run), [copy(stage) for stage in old.stages], created=False)

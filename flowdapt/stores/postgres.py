@@ -23,7 +23,9 @@ from flowdapt.domain.errors import (
     StoreBusy,
     Unavailable,
 )
+from flowdapt.stores import prepared
 from flowdapt.stores.dialects import POSTGRESQL
+from flowdapt.stores.journal import JOURNAL
 from flowdapt.stores.links import Link, Row, Tx, Verdict
 from flowdapt.stores.named import Sql
 
@@ -39,7 +41,9 @@ SETTINGS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
     "application_name": "flowdapt",
-    "options": "-c statement_timeout=15000 -c lock_timeout=5000 -c timezone=UTC",
+    "options": "-c statement_timeout=15000 -c lock_timeout=5000 -c timezone=UTC "
+    # A daemon that was stopped between two statements holds nobody up.
+    "-c idle_in_transaction_session_timeout=20000",
 }
 RETRIES = 5
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
@@ -59,6 +63,7 @@ class _PostgresTx(Tx):
         self._on_write = on_write
         self.dirty = False
         self.after: list[Callable[[], None]] = []
+        self._events: list[Row] = []
 
     def _read(self, sql: Sql, params: Row) -> psycopg.Cursor[tuple[Any, ...]]:
         return self._connection.execute(sql.text(POSTGRESQL).encode(), params)
@@ -94,6 +99,18 @@ class _PostgresTx(Tx):
             with self._connection.cursor() as cursor:
                 cursor.executemany(sql.text(POSTGRESQL).encode(), rows)
 
+    def journal(self, rows: Sequence[Row]) -> None:
+        # Last of all, so that the lock on the journal is held for one statement and the commit.
+        self.dirty = True
+        self._events += rows
+
+    def finish(self) -> None:
+        """Write what waits for the commit."""
+        if self._events:
+            self.lock(JOURNAL)
+            self.many(prepared.WRITE_EVENT, self._events)
+            self._events = []
+
     def select(self, text: str, params: Row = ()) -> list[Row]:
         return list(self._connection.execute(text.encode(), params).fetchall())
 
@@ -117,6 +134,7 @@ class PostgresLink(Link):
         self._connection: Connection | None = connect(conninfo)
         self._transaction: str | None = None
         self._committing = False
+        self._tx: _PostgresTx | None = None
 
     def _alive(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -140,7 +158,8 @@ class PostgresLink(Link):
             pass
         row = cursor.fetchone()
         assert row is not None
-        return _PostgresTx(connection, int(row[0]), self._name_transaction)
+        self._tx = _PostgresTx(connection, int(row[0]), self._name_transaction)
+        return self._tx
 
     def _name_transaction(self) -> None:
         """Ask for the transaction's id at the first write: the name to ask for after a lost answer."""
@@ -150,6 +169,8 @@ class PostgresLink(Link):
             self._transaction = str(row[0])
 
     def commit(self) -> None:
+        if self._tx is not None:
+            self._tx.finish()
         self._committing = True
         self._alive().execute("COMMIT")
         self._committing = False

@@ -18,11 +18,11 @@ __all__ = ["PREPARED", "module_text"]
 
 PREPARED = Path(__file__).with_name("prepared.py")
 # The tables whose lists are put together when they are asked for.
-_LISTED = ("run", "task", "item", "event")
+_LISTED = ("run", "task", "item", "event", "fire")
 _HEAD = '''\
 """SQLite's texts, compiled ahead. Made by `python -m flowdapt.stores.prepare`: not edited by hand.
 
-The sources are `rows`, `statements` and `side_statements`, which say why each is as it is.
+The sources are `rows` and the modules named `statements`, which say why each is as it is.
 """
 
 from __future__ import annotations

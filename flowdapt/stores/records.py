@@ -93,8 +93,8 @@ def run_row(run: RunRecord, definition: str, config: str, max_runs: int | None) 
         run.uid, run.name, run.workflow, run.revision, run.state.value, run.source, run.namespace,
         run.executor, definition, config, micros(run.created_at), run.reason, run.partial,
         run.priority, labels_text(run.labels), run.experiment, run.trial, run.parent,
-        run.idempotency_key, run.body_digest, run.causation_depth, max_runs, run.owner, run.epoch,
-        run.next_seq, micros(run.started_at), micros(run.finished_at),
+        run.idempotency_key, run.body_digest, run.causation_depth, run.trigger_rule, max_runs,
+        run.owner, run.epoch, run.next_seq, micros(run.started_at), micros(run.finished_at),
         micros(run.cancel_requested_at), run.cancel_reason, run.timeout_s, error_blob(run.error),
         _encode(run.input), value_blob(run.result),
     )  # fmt: skip
@@ -108,10 +108,10 @@ def run_from_row(row: Row, definition: str = "", config: str = "") -> RunRecord:
         definition=definition, config=config, created_at=moment(row[11]), reason=row[12],
         partial=bool(row[13]), priority=row[14], labels=json.loads(row[15]), experiment=row[16],
         trial=row[17], parent=row[18], idempotency_key=row[19], body_digest=row[20],
-        causation_depth=row[21], owner=row[23], epoch=row[24], next_seq=row[25],
-        started_at=moment_or_none(row[26]), finished_at=moment_or_none(row[27]),
-        cancel_requested_at=moment_or_none(row[28]), cancel_reason=row[29], timeout_s=row[30],
-        error=_error(row[31]), input=_value(row[32]) or NOTHING, result=_value(row[33]),
+        causation_depth=row[21], trigger_rule=row[22], owner=row[24], epoch=row[25],
+        next_seq=row[26], started_at=moment_or_none(row[27]), finished_at=moment_or_none(row[28]),
+        cancel_requested_at=moment_or_none(row[29]), cancel_reason=row[30], timeout_s=row[31],
+        error=_error(row[32]), input=_value(row[33]) or NOTHING, result=_value(row[34]),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from flowdapt.domain.errors import (
     RunNotTerminal,
     StaleEpoch,
     StaleRevision,
+    StaleRule,
 )
 
 __all__ = [
@@ -17,11 +18,13 @@ __all__ = [
     "check_revision",
     "key_reused",
     "no_resource",
+    "no_rule_state",
     "no_run",
     "not_terminal",
     "out_of_turn",
     "queue_full",
     "stale",
+    "stale_rule",
 ]
 
 
@@ -66,6 +69,14 @@ def not_terminal(uid: str, state: str) -> RunNotTerminal:
 def no_resource(kind: str, name: str, revision: int | None = None) -> NotFound:
     which = f"revision {revision} of {kind} {name!r}" if revision else f"{kind} {name!r}"
     return NotFound(f"there is no {which}", fix=f"flowdapt get {kind}s")
+
+
+def no_rule_state(rule: str) -> NotFound:
+    return NotFound(f"there is no trigger rule {rule!r}", fix="flowdapt get triggers")
+
+
+def stale_rule(rule: str) -> StaleRule:
+    return StaleRule(f"trigger rule {rule!r} was changed, paused or deleted meanwhile")
 
 
 def check_revision(kind: str, name: str, wanted: int | None, current: int) -> None:

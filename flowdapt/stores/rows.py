@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
+from flowdapt.domain.fire import DeliveryState, FireState
 from flowdapt.domain.run import RunState, StageState
 from flowdapt.stores.conditions import ACTIVE_RUN, OPEN_RUN, TERMINAL_RUN, one_of
 
@@ -127,6 +128,7 @@ class RunRow(_Row, table=True):
         _index("ix_run_finished", text("coalesce(finished_at, -1)"), "id"),
         _index("ix_run_duration", text("coalesce(finished_at - started_at, -1)"), "id"),
         _index("ix_run_parent", "parent", where="parent IS NOT NULL"),
+        _index("ix_run_rule", "trigger_rule", "state", where="trigger_rule IS NOT NULL"),
         _index(
             "uq_run_idempotency",
             "workflow",
@@ -164,6 +166,7 @@ class RunRow(_Row, table=True):
     idempotency_key: str | None = Field(sa_type=Text)
     body_digest: str | None = Field(sa_type=Text)
     causation_depth: int
+    trigger_rule: str | None = Field(sa_type=KEY)
     max_runs: int | None = Field(sa_type=BigInteger)
     owner: str | None = Field(sa_type=Text)
     epoch: int = Field(sa_type=BigInteger)
@@ -265,6 +268,7 @@ class EventRow(_Row, table=True):
         CheckConstraint("(run_id IS NULL) = (seq IS NULL)", name="seq"),
         _index("uq_event_run", "run_id", "seq", where="run_id IS NOT NULL", unique=True),
         _index("ix_event_time", "time", where="run_id IS NULL"),
+        _index("uq_event_id", "id", where="run_id IS NULL", unique=True),
         {"sqlite_autoincrement": True},
     )
     cursor: int = Field(primary_key=True, sa_type=NUMBER)
@@ -287,6 +291,85 @@ class ServiceRow(_Row, table=True):
     owner: str = Field(primary_key=True, sa_type=KEY)
     beat_at: int = Field(sa_type=BigInteger)
     about: str = Field(sa_type=Text)
+
+
+class ConsumerRow(_Row, table=True):
+    """How far a reader of the journal has come."""
+
+    __tablename__ = "consumer"
+    name: str = Field(primary_key=True, sa_type=KEY)
+    cursor: int = Field(sa_type=BigInteger)
+
+
+class RuleStateRow(_Row, table=True):
+    """What is known of a trigger rule beside its document; kept when the rule is deleted."""
+
+    __tablename__ = "rule_state"
+    rule: str = Field(primary_key=True, sa_type=KEY)
+    signature: str = Field(sa_type=Text)
+    generation: int = Field(sa_type=BigInteger)
+    not_before: int = Field(sa_type=BigInteger)
+    last_evaluated_at: int = Field(sa_type=BigInteger)
+    paused_at: int | None = Field(sa_type=BigInteger)
+    paused_reason: str | None = Field(sa_type=Text)
+    failures: int
+
+
+class FireRow(_Row, table=True):
+    """One decision of a trigger rule; a slot and an event are decided once."""
+
+    __tablename__ = "fire"
+    __table_args__ = (
+        _check("state", "state", [s.value for s in FireState]),
+        CheckConstraint("slots >= 1", name="slots"),
+        _index(
+            "uq_fire_slot", "rule", "generation", "scheduled_at",
+            where="scheduled_at IS NOT NULL", unique=True,
+        ),
+        _index("uq_fire_event", "rule", "event_id", where="event_id IS NOT NULL", unique=True),
+        _index("ix_fire_rule", "rule", "id"),
+        _index("ix_fire_recent", "rule", "fired_at", where="kind = 'condition'"),
+        _index("ix_fire_waiting", "id", where="state = 'waiting'"),
+        _index("ix_fire_time", "fired_at"),
+        {"sqlite_autoincrement": True},
+    )  # fmt: skip
+    id: int = Field(primary_key=True, sa_type=NUMBER)
+    rule: str = Field(sa_type=KEY)
+    generation: int = Field(sa_type=BigInteger)
+    kind: str = Field(sa_type=Text)
+    scheduled_at: int | None = Field(sa_type=BigInteger)
+    event_id: str | None = Field(sa_type=KEY)
+    state: str = Field(sa_type=Text)
+    reason: str | None = Field(sa_type=Text)
+    error: str | None = Field(sa_type=Text)
+    slots: int = Field(sa_type=BigInteger)
+    until: int | None = Field(sa_type=BigInteger)
+    fired_at: int = Field(sa_type=BigInteger)
+    runs: str = Field(sa_type=Text)
+
+
+class DeliveryRow(_Row, table=True):
+    """An action outside the store, to be done at least once."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        _check("state", "state", [s.value for s in DeliveryState]),
+        _index("ix_delivery_due", "next_at", "id", where="state = 'pending'"),
+        _index("ix_delivery_fire", "fire_id"),
+        {"sqlite_autoincrement": True},
+    )
+    id: int = Field(primary_key=True, sa_type=NUMBER)
+    fire_id: int = Field(
+        sa_column=Column(NUMBER, ForeignKey("fire.id", ondelete="CASCADE"), nullable=False)
+    )
+    rule: str = Field(sa_type=KEY)
+    action: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    attempt: int
+    next_at: int = Field(sa_type=BigInteger)
+    error: str | None = Field(sa_type=Text)
+    parameters: str = Field(sa_type=Text)
+    occasion: str = Field(sa_type=Text)
 
 
 def table(name: str) -> Table:

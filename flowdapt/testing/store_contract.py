@@ -9,12 +9,18 @@ from flowdapt.testing.store_lists import ListingContract
 from flowdapt.testing.store_ownership import OwnershipContract
 from flowdapt.testing.store_resources import JournalContract, ResourceContract
 from flowdapt.testing.store_submission import SubmissionContract
+from flowdapt.testing.store_triggers import TriggerContract
 
 __all__ = ["StoreContract"]
 
 
 class StoreContract(
-    SubmissionContract, OwnershipContract, ListingContract, ResourceContract, JournalContract
+    SubmissionContract,
+    OwnershipContract,
+    ListingContract,
+    ResourceContract,
+    JournalContract,
+    TriggerContract,
 ):
     """Everything that `flowdapt.ports.store.Store` promises and a test can show.
 

@@ -29,8 +29,8 @@ SECOND = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -45,15 +45,24 @@ def upgrade():
 
 
 def lines(path: Path) -> set[str]:
-    """Return the schema of a file, one normalised line per column, constraint and index."""
+    """Return the schema of a file: a line for each column, constraint and index."""
     with closing(sqlite3.connect(path)) as connection:
-        made = connection.execute("SELECT tbl_name, sql FROM sqlite_master WHERE sql <> ''")
-        return {
-            f"{name}: {plain(line)}"
-            for name, text in made
-            for line in text.splitlines()
-            if line.strip(" ()") and name != schema.VERSION_TABLE
+        made = connection.execute(
+            "SELECT type, tbl_name, sql FROM sqlite_master WHERE sql <> ''"
+        ).fetchall()
+        columns = {
+            f"{table}: {column[1:]}"
+            for kind, table, _ in made
+            for column in connection.execute(f"PRAGMA table_info({table})")
+            if kind == "table" and table != schema.VERSION_TABLE
         }
+    return columns | {
+        f"{table}: {plain(line)}"
+        for kind, table, text in made
+        for line in text.splitlines()
+        if table != schema.VERSION_TABLE
+        and (kind == "index" or plain(line).startswith(("constraint", "primary", "foreign")))
+    }
 
 
 def plain(line: str) -> str:
@@ -82,7 +91,7 @@ def next_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The migrations of a release that is one step ahead."""
     place = tmp_path_factory.mktemp("next") / "migrations"
     shutil.copytree(schema.MIGRATIONS, place, ignore=shutil.ignore_patterns("__pycache__"))
-    (place / "versions" / "0002_colour.py").write_text(SECOND)
+    (place / "versions" / "0003_colour.py").write_text(SECOND)
     return place
 
 
@@ -135,7 +144,7 @@ async def test_an_older_schema_is_backed_up_and_migrated(
     info = await store.info()
     runs = (await store.list_runs(RunFilter())).items
     await store.close()
-    assert info.schema == "0002"
+    assert info.schema == "0003"
     assert len(runs) == 2
     with closing(sqlite3.connect(database)) as connection:
         colours = dict(connection.execute("SELECT state, colour FROM run").fetchall())
@@ -145,7 +154,7 @@ async def test_an_older_schema_is_backed_up_and_migrated(
     assert stages == (4,), "copying `run` must not cascade"
     (backup,) = (database.parent / "backups").iterdir()
     with closing(sqlite3.connect(backup)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
         assert connection.execute("SELECT count(*) FROM run").fetchone() == (2,)
 
 
@@ -232,7 +241,7 @@ async def test_a_migration_killed_at_any_statement_leaves_the_old_schema(
     assert int(done.stdout) > 20
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0003",)
         assert connection.execute("SELECT count(*) FROM stage").fetchone() == (4,)
 
 
