@@ -15,6 +15,7 @@ from flowdapt.domain.errors import (
     StoreBusy,
     Unavailable,
 )
+from flowdapt.stores import prepared
 from flowdapt.stores.dialects import SQLITE
 from flowdapt.stores.links import Link, Row, Tx, Verdict
 from flowdapt.stores.named import Sql
@@ -98,6 +99,9 @@ class _SqliteTx(Tx):
         elif rows:
             self._connection.executemany(sql.text(SQLITE), rows)
 
+    def journal(self, rows: Sequence[Row]) -> None:
+        self.many(prepared.WRITE_EVENT, rows)
+
     def select(self, text: str, params: Row = ()) -> list[Row]:
         return self._execute(text, params).fetchall()
 
@@ -113,12 +117,23 @@ class _SqliteTx(Tx):
 
 
 class SqliteLink(Link):
-    """One connection; the writer's also checkpoints and keeps the reserve file."""
+    """One connection; the writer's also checkpoints and keeps the reserve file.
 
-    def __init__(self, path: Path, now: Callable[[], int], *, reserve: Path | None = None) -> None:
+    `met` hears of every error, also of those that another try mends.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], int],
+        *,
+        reserve: Path | None = None,
+        met: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
         self._path = path
         self._now = now
         self._reserve = reserve
+        self._met = met
         self._connection = connect(path)
         self._suspect = False
         self._full: bool | None = None
@@ -200,6 +215,7 @@ class SqliteLink(Link):
         with suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+        self._met(error)
         translated = domain_error(error)
         if isinstance(translated, StorageFull):
             return Verdict(translated, retry=attempt == 0 and self._free_reserve(), shared=True)
@@ -213,7 +229,7 @@ class SqliteLink(Link):
     def tend(self, *, idle: bool) -> None:
         if self._suspect:
             return
-        with suppress(sqlite3.Error, OSError):
+        try:
             if self._writes >= (CHECKPOINT_WHEN_IDLE if idle else CHECKPOINT_WHEN_BUSY):
                 self._writes = 0
                 self._become_patient()
@@ -221,6 +237,8 @@ class SqliteLink(Link):
                 self._restore_reserve()
             elif self._writes % LOOK_EVERY == 0:
                 self._shorten_log()
+        except (sqlite3.Error, OSError) as error:
+            self._met(error)
 
     def _checkpoint(self, mode: str) -> bool:
         """Return whether it went through; readers may have been in the way."""
