@@ -1,0 +1,164 @@
+"""Decide what the built-in actions of a trigger rule may be told, and what is wrong with a rule's actions.
+
+What plugins add is known by its model alone (`ActionModels`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from flowdapt.domain.documents import Document
+from flowdapt.domain.errors import Problem
+from flowdapt.domain.names import Name
+from flowdapt.domain.positions import Loc
+from flowdapt.domain.quantities import DurationS
+
+__all__ = [
+    "BUILT_IN",
+    "ActionModels",
+    "LogLine",
+    "PublishEvent",
+    "RunWorkflow",
+    "action_problems",
+    "is_template",
+]
+
+ActionModels = Mapping[str, type[BaseModel]]
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunWorkflow(_Parameters):
+    """Start a run. All but the workflow is as in a request for a run."""
+
+    workflow: Name = Field(description="Which workflow to run.")
+    input: dict[str, Any] = Field(default_factory=dict, description="The run's input.")
+    namespace: Name = Field(default="default", description="The run's namespace.")
+    executor: Name | None = Field(
+        default=None, description="Where to run; default: the active one."
+    )
+    labels: dict[str, str] = Field(
+        default_factory=dict, max_length=64, description="Labels of the run."
+    )
+    priority: int | None = Field(
+        default=None, ge=-1_000_000, le=1_000_000, description="Higher is first."
+    )
+    timeout: DurationS | None = Field(default=None, description="The run's timeout.")
+
+
+class PublishEvent(_Parameters):
+    """Write an event of your own into the journal."""
+
+    type: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$",
+        description="The event's type, such as `my.model.ready`.",
+    )
+    subject: str = Field(default="", max_length=500, description="What the event is about.")
+    data: Any = Field(default=None, description="JSON of at most 64 KiB.")
+
+
+class LogLine(_Parameters):
+    """Write a line into the daemon's log."""
+
+    message: str = Field(min_length=1, max_length=4096, description="The line.")
+    level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="How urgent it is."
+    )
+
+
+# The actions that are written with the fire itself.
+BUILT_IN: ActionModels = {"run_workflow": RunWorkflow, "publish_event": PublishEvent}
+_MAX_ACTIONS = 32
+
+
+def is_template(value: object) -> bool:
+    """Say whether a value or a part of it is taken from the event."""
+    if isinstance(value, dict):
+        return set(value) == {"var"} or any(is_template(part) for part in value.values())
+    return isinstance(value, list) and any(is_template(part) for part in value)
+
+
+def action_problems(document: Document, models: ActionModels) -> Iterator[Problem]:
+    """Yield what is wrong with the actions of a rule's document; their shapes are checked elsewhere."""
+    spec = document.value.get("spec")
+    if not isinstance(spec, dict):
+        return
+    listed = spec.get("actions")
+    if isinstance(listed, list):
+        if len(listed) > _MAX_ACTIONS:
+            message = f"a rule has at most {_MAX_ACTIONS} actions"
+            yield document.problem("action.too_many", message, ("spec", "actions"))
+        for at, action in enumerate(listed[:_MAX_ACTIONS]):
+            yield from _of_action(document, action, ("spec", "actions", at), models)
+    if "action" in spec:
+        yield from _of_action(document, spec["action"], ("spec", "action"), models)
+
+
+def _of_action(
+    document: Document, action: object, loc: Loc, models: ActionModels
+) -> Iterator[Problem]:
+    target = action.get("target") if isinstance(action, dict) else None
+    if not isinstance(action, dict) or not isinstance(target, str):
+        return
+    if target not in models:
+        near = get_close_matches(target[:100], list(models), 1)
+        yield document.problem(
+            "action.unknown",
+            f"there is no action {target[:100]!r}",
+            (*loc, "target"),
+            suggestion=near[0] if near else None,
+            fix=f"actions are {', '.join(sorted(models))}",
+        )
+        return
+    parameters = action.get("parameters", {})
+    if isinstance(parameters, dict):
+        yield from _of_parameters(document, parameters, (*loc, "parameters"), models[target])
+
+
+def _of_parameters(
+    document: Document, parameters: dict[Any, Any], loc: Loc, model: type[BaseModel]
+) -> Iterator[Problem]:
+    # What is taken from the event is known when the rule fires.
+    later = {key for key, value in parameters.items() if is_template(value)}
+    known = {key: value for key, value in parameters.items() if key not in later}
+    try:
+        model.model_validate(known)
+    except ValidationError as error:
+        for found in error.errors(include_input=False, include_url=False, include_context=False):
+            key = found["loc"][0] if found["loc"] else ""
+            if found["type"] == "missing" and key in later:
+                continue
+            yield _problem(document, loc, model, found)
+    for key in sorted(later - set(model.model_fields), key=str):
+        found = {"loc": (key,), "type": "extra_forbidden", "msg": ""}
+        yield _problem(document, loc, model, found)
+
+
+def _problem(
+    document: Document, loc: Loc, model: type[BaseModel], found: Mapping[str, Any]
+) -> Problem:
+    path = tuple(found["loc"])
+    name = ".".join(map(str, path))
+    if found["type"] == "extra_forbidden":
+        near = get_close_matches(str(path[0])[:100], list(model.model_fields), 1)
+        return document.problem(
+            "action.unknown_parameter",
+            f"the action has no parameter {name[:100]!r}",
+            (*loc, *path),
+            suggestion=near[0] if near else None,
+            fix=f"parameters are {', '.join(model.model_fields)}",
+        )
+    if found["type"] == "missing":
+        return document.problem(
+            "action.missing_parameter", f"the action needs the parameter {name!r}", loc,
+            fix=f"add `{name}:`",
+        )  # fmt: skip
+    return document.problem("action.bad_parameter", f"{name}: {found['msg']}", (*loc, *path))
