@@ -28,6 +28,7 @@ Place = Literal["environment", "keyring", "file"]
 
 _PREFIX = "FLOWDAPT_SECRET_"
 _SERVICE = "flowdapt"
+_MASKED = "***"
 _VALUE_MAX_BYTES = 64 * 1024
 _PLACEHOLDER = re.compile(r"\{secret:([^{}]*)\}")
 
@@ -94,7 +95,10 @@ class Secrets:
             return self._from_keyring(name) if value is None else value
 
     def set(self, name: str, value: str) -> Place:
-        """Keep the value in the keyring, else in the file; return where it went."""
+        """Keep the value in the keyring, else in the file; return where it went.
+
+        `***`, as values are shown, leaves the one that is there.
+        """
         check_name(name, "secret name")
         if not value or len(value.encode("utf-8", "surrogatepass")) > _VALUE_MAX_BYTES:
             raise InvalidInput(
@@ -102,10 +106,21 @@ class Secrets:
             )
         with self._lock:
             kept = self._read()
+            if value == _MASKED:
+                return self._unchanged(name, kept)
             place: Place = "keyring" if self._to_keyring(name, value) else "file"
             kept[name] = None if place == "keyring" else value
             self._write(kept)
         return place
+
+    def _unchanged(self, name: str, kept: Mapping[str, str | None]) -> Place:
+        if name not in kept:
+            raise InvalidInput(
+                f"{_MASKED} stands for a value that is not shown, and {name!r} has none yet",
+                code="secret.masked",
+                fix="give the value itself",
+            )
+        return "keyring" if kept[name] is None else "file"
 
     def list_(self) -> list[SecretName]:
         """Return the names in order; never a value."""

@@ -167,3 +167,14 @@ def test_links_fifos_and_empty_files_are_refused(file: Path) -> None:
     file.touch(0o600)
     with pytest.raises(UnsafeDirectory, match="damaged"):
         on_file(file).get("A")
+
+
+def test_the_mask_stands_for_the_value_that_is_there(flowdapt_home: Path) -> None:
+    secrets = Secrets(flowdapt_home / "secrets.json", environ={})
+    with pytest.raises(InvalidInput) as caught:
+        secrets.set("KEY", "***")
+    assert caught.value.exact_code == "secret.masked"
+    assert secrets.list_() == []
+    secrets.set("KEY", "value")
+    secrets.set("KEY", "***")
+    assert secrets.get("KEY") == "value"

@@ -30,7 +30,8 @@ def read_json(text: bytes) -> Any:
     try:
         return json_reading.read_json(text.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise _refused(_SYNTAX, f"the body is not UTF-8 at byte {error.start}") from None
+        message = f"the body is not UTF-8 at byte {error.start}"
+        raise _refused(_SYNTAX, message, "send it as UTF-8") from None
     except TextProblem as error:
         line, column = error.mark
         message = f"{error.message} (line {line}, column {column})"

@@ -9,6 +9,7 @@ import trio
 from starlette.requests import Request
 
 from flowdapt.api.direct import find_direct
+from flowdapt.api.http11 import FEWER_HEADERS, HEADERS_MAX_BYTES
 from flowdapt.api.problems import HttpProblem, bug, problem_response
 from flowdapt.api.stream import EVENT_STREAM
 from flowdapt.domain.errors import FlowdaptError, TooLarge
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Framework", "Guard"]
 
-HEADERS_MAX_BYTES = 16 * 1024
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # A separator or NUL that is encoded would make another path than the one that was checked.
 _ENCODED = (b"%2f", b"%5c", b"%00")
@@ -109,9 +109,14 @@ class Guard:
                 422, "the path holds an encoded separator or NUL", code="http.path", fix="remove it"
             )
         if sum(len(k) + len(v) for k, v in scope["headers"]) > HEADERS_MAX_BYTES:
-            raise HttpProblem(431, "the headers are too large", code="http.malformed")
+            raise HttpProblem(
+                431, "the headers are too large", code="http.malformed", fix=FEWER_HEADERS
+            )
         if b"content-length" in headers and b"transfer-encoding" in headers:
-            raise HttpProblem(400, "the body's length is given twice", code="http.malformed")
+            raise HttpProblem(
+                400, "the body's length is given twice", code="http.malformed",
+                fix="send Content-Length or Transfer-Encoding, not both",
+            )  # fmt: skip
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise HttpProblem(
                 415, "compressed bodies are not read", code="http.encoding", fix="send it plain"

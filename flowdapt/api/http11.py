@@ -25,11 +25,22 @@ from flowdapt.logs import get_log
 if TYPE_CHECKING:
     from hypercorn.typing import AppWrapper
 
-__all__ = ["Calls", "Http11", "WorkerContext", "new_config"]
+__all__ = [
+    "FEWER_HEADERS",
+    "HEADERS_MAX_BYTES",
+    "Calls",
+    "Http11",
+    "WorkerContext",
+    "new_config",
+]
 
 # Parts of a body that wait for the function to read them, 64 KiB each.
 QUEUED_PARTS = 8
 HEADERS_MAX_BYTES = 16 * 1024
+FEWER_HEADERS = f"send at most {HEADERS_MAX_BYTES} bytes of headers"
+
+_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+_PLAIN_HTTP = "send one Host, one length of the body, and a path without spaces and controls"
 
 log = get_log("flowdapt.api")
 
@@ -128,6 +139,7 @@ class Http11(H11Protocol):
                 "status": status_code,
                 "detail": "the request is not HTTP/1.1 as it is read here",
                 "code": "http.malformed",
+                "fix": FEWER_HEADERS if status_code == _TOO_LARGE else _PLAIN_HTTP,
                 "errors": [],
             }
         ).encode()

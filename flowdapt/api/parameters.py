@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BeforeValidator
 from starlette.convertors import Convertor, register_url_convertor
 
 from flowdapt.domain.errors import InvalidInput
+from flowdapt.domain.names import Name
 from flowdapt.domain.resource import KINDS
 
 __all__ = [
@@ -34,12 +35,10 @@ def _rfc_3339(value: object) -> object:
     return value
 
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
-
 Kinds = Literal["workflows", "configs", "triggers"]
-Segment = Annotated[str, Path(pattern=NAME)]
-Ident = Annotated[str, Path(pattern=NAME, description="A name, a uid or a unique prefix.")]
-Stage = Annotated[str, Path(pattern=NAME, description="The stage's name.")]
+Segment = Annotated[Name, Path()]
+Ident = Annotated[Name, Path(description="A name, a uid or a unique prefix.")]
+Stage = Annotated[Name, Path(description="The stage's name.")]
 Text = Annotated[str | None, Query(max_length=256)]
 Cursor = Annotated[str | None, Query(max_length=1024, description="`next` of the page before.")]
 Pairs = Annotated[

@@ -15,6 +15,8 @@ from starlette.responses import Response
 
 from flowdapt.domain import errors
 from flowdapt.domain.errors import FlowdaptError, InvalidInput, Problem
+from flowdapt.domain.names import INVALID_NAME
+from flowdapt.domain.segment import NAME_FIX
 
 __all__ = [
     "HttpProblem",
@@ -43,6 +45,7 @@ STATUSES: Mapping[type[FlowdaptError], int] = {
     errors.StoreUnwritable: 507,
 }
 RETRY_AFTER_S = 5
+SEE_CONTRACT = "flowdapt openapi  tells what the call takes"
 
 
 class ProblemDetail(BaseModel):
@@ -154,20 +157,26 @@ def invalid_request(
     return InvalidInput(
         f"{where}: {first.message}" if where else first.message,
         code=first.code if len(problems) == 1 else "request.invalid",
-        fix=f"did you mean {first.suggestion!r}?" if first.suggestion else None,
+        fix=f"did you mean {first.suggestion!r}?" if first.suggestion else first.fix,
         problems=problems,
     )
 
 
 def _problem(found: Mapping[str, Any], model: Any, fields: Iterable[str]) -> Problem:
     loc = tuple(found["loc"])
+    if found["type"] == INVALID_NAME:
+        return Problem("name.invalid", _in_words(found), loc, fix=NAME_FIX)
     if found["type"] != "extra_forbidden":
-        return Problem("request.invalid", _in_words(found), loc)
+        return Problem("request.invalid", _in_words(found), loc, fix=SEE_CONTRACT)
     inside = loc[1:] if loc and loc[0] == "body" else loc
     known = list(fields) or _fields_at(model, inside[:-1])
     near = difflib.get_close_matches(str(loc[-1]), known, n=1)
     return Problem(
-        "field.unknown", "there is no such field", loc, suggestion=near[0] if near else None
+        "field.unknown",
+        "there is no such field",
+        loc,
+        suggestion=near[0] if near else None,
+        fix=f"fields there: {', '.join(sorted(known))}" if any(known) else "remove it",
     )
 
 

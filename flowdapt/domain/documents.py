@@ -31,7 +31,8 @@ __all__ = ["MAX_DOCUMENTS", "Document", "Form", "documents_of", "read"]
 
 Form = Literal["yaml", "json"]
 MAX_DOCUMENTS = 1000
-_TOO_MANY = f"more than {MAX_DOCUMENTS} documents in one text"
+# Wherever it stands, within a quoted text too, it ends a document.
+_DOCUMENT_START = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 # What YAML calls printable, less what only other encodings and terminals use.
 _UNREADABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -115,11 +116,28 @@ def _values(text: str, form: Form | None) -> Iterator[tuple[Any, Callable[[], Pl
         else:
             yield value, lambda: places_in_json(text)
             return
+    _refuse_number(text)
     for count, (value, place) in enumerate(read_yaml(text)):
         if count >= MAX_DOCUMENTS:
-            raise TextProblem("document.too_many", _TOO_MANY, place.mark, "apply them in parts")
+            raise _too_many(place.mark)
         if value is not None:
             yield value, partial(_same, place)
+
+
+def _refuse_number(text: str) -> None:
+    """Count the marks between documents first: reading a thousand of them costs a while."""
+    beyond = next(islice(_DOCUMENT_START.finditer(text), MAX_DOCUMENTS, None), None)
+    if beyond is not None:
+        raise _too_many(Lines(text).mark(beyond.start()))
+
+
+def _too_many(mark: Mark) -> TextProblem:
+    return TextProblem(
+        "document.too_many",
+        f"more than {MAX_DOCUMENTS} documents in one text",
+        mark,
+        fix="apply them in parts",
+    )
 
 
 def _same(place: Place) -> Place:
@@ -141,7 +159,7 @@ def _split(value: Any, source: str | None, find: Callable[[], Place] | None) -> 
 def _bounded(documents: Iterator[Document]) -> list[Document]:
     several = list(islice(documents, MAX_DOCUMENTS + 1))
     if len(several) > MAX_DOCUMENTS:
-        raise TextProblem("document.too_many", _TOO_MANY, (1, 1), "apply them in parts")
+        raise _too_many((1, 1))
     return several
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from flowdapt.domain.positions import (
+    FINITE,
+    FLATTER,
     MAX_DEPTH,
     MAX_DIGITS,
     Lines,
@@ -26,17 +28,19 @@ __all__ = ["places_in_json", "read_json"]
 # The closing quote is optional and the repeat possessive: an open string costs one pass, not n.
 _STRING = r'"(?:[^"\\]|\\.)*+"?'
 _BRACKETS = re.compile(_STRING + r"|[\[\]{}]", re.DOTALL)
+_MEND = "send one JSON value: keys and texts in double quotes, no comma before a bracket closes"
 _TOKENS = re.compile(_STRING + r'|[\[\]{}]|[^\s\[\]{}:,"]+', re.DOTALL)
 
 
 class _Refused(Exception):
-    """Carries out of the decoder's hooks what is wrong, and the text to look for."""
+    """Carries out of the decoder's hooks what is wrong, the text to look for, and the way out."""
 
-    def __init__(self, code: str, message: str, needle: str) -> None:
+    def __init__(self, code: str, message: str, needle: str, fix: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.needle = needle
+        self.fix = fix
 
 
 def read_json(text: str) -> Any:
@@ -46,10 +50,11 @@ def read_json(text: str) -> Any:
         value = _decoded(text)
     except json.JSONDecodeError as error:
         place = (error.lineno, error.colno)
-        raise TextProblem("document.syntax", f"this is not JSON: {error.msg}", place) from None
+        message = f"this is not JSON: {error.msg}"
+        raise TextProblem("document.syntax", message, place, fix=_MEND) from None
     except _Refused as error:
         place = Lines(text).mark(max(text.rfind(error.needle), 0))
-        raise TextProblem(error.code, error.message, place) from None
+        raise TextProblem(error.code, error.message, place, error.fix) from None
     _refuse_escapes(text, value)
     return value
 
@@ -74,7 +79,8 @@ def _refuse_depth(text: str) -> None:
             depth -= 1
         if depth > MAX_DEPTH:
             message = f"nested deeper than {MAX_DEPTH} levels"
-            raise TextProblem("document.too_deep", message, Lines(text).mark(match.start()))
+            place = Lines(text).mark(match.start())
+            raise TextProblem("document.too_deep", message, place, fix=FLATTER)
 
 
 def _refuse_escapes(text: str, value: Any) -> None:
@@ -94,7 +100,8 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         key = _first_repeated(key for key, _ in pairs)
         message = f"the key {key[:100]!r} is there twice"
-        raise _Refused("document.duplicate_key", message, json.dumps(key, ensure_ascii=False))
+        needle = json.dumps(key, ensure_ascii=False)
+        raise _Refused("document.duplicate_key", message, needle, "keep one")
     return mapping
 
 
@@ -108,7 +115,8 @@ def _first_repeated(keys: Iterator[str]) -> str:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise _Refused("document.not_finite", f"{name} is not a number that JSON knows", name)
+    message = f"{name} is not a number that JSON knows"
+    raise _Refused("document.not_finite", message, name, FINITE)
 
 
 def _integer(digits: str) -> int:
@@ -119,14 +127,14 @@ def _number(digits: str) -> float:
     value = float(_short(digits))
     if math.isinf(value):
         message = f"{digits[:40]} is larger than any number that can be stored"
-        raise _Refused("document.not_finite", message, digits)
+        raise _Refused("document.not_finite", message, digits, FINITE)
     return value
 
 
 def _short(digits: str) -> str:
     if len(digits) > MAX_DIGITS:
         message = f"a number has more than {MAX_DIGITS} digits"
-        raise _Refused("document.number_too_long", message, digits)
+        raise _Refused("document.number_too_long", message, digits, "quote it if it is a text")
     return digits
 
 

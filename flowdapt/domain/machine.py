@@ -332,6 +332,9 @@ class RunMachine:
 
 
 def _not_mappable(spec: StageSpec) -> ErrorInfo:
-    source = spec.map_on or (spec.depends_on[0] if spec.depends_on else "the input")
-    message = f"cannot map over {source!r}: it is not a list"
+    source = spec.map_on or "".join(spec.depends_on[:1])
+    if source in spec.depends_on:
+        message = f"cannot map over the result of {source!r}: it is not a list"
+    else:
+        message = f"cannot map over {source!r}: the run's input has no list of that name"
     return ErrorInfo("flowdapt.NotMappable", message, stage=spec.name, retryable=False)

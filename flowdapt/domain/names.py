@@ -8,21 +8,26 @@ import time
 from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from flowdapt.domain.errors import InvalidName
 from flowdapt.domain.segment import check_name
 
-__all__ = ["Name", "check_name", "check_target", "new_run_name", "new_uid"]
+__all__ = ["INVALID_NAME", "Name", "check_name", "check_target", "new_run_name", "new_uid"]
 
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*([.:][A-Za-z_]\w*)(\.[A-Za-z_]\w*)*", re.ASCII)
 _TARGET_MAX_CHARS = 512
+
+
+# The type of the error that models raise for a name; who tells of it knows the way out.
+INVALID_NAME = "invalid_name"
 
 
 def _named(value: str) -> str:
     try:
         return check_name(value)
     except InvalidName as error:
-        raise ValueError(f"{error.message}; {error.fix}") from None
+        raise PydanticCustomError(INVALID_NAME, "{message}", {"message": error.message}) from None
 
 
 # What JSON Schema can say of a name; the rest (no "..", no device names) is checked.

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "FINITE",
+    "FLATTER",
     "MAX_DEPTH",
     "MAX_DIGITS",
     "MAX_TEXT_BYTES",
@@ -23,6 +25,8 @@ __all__ = [
 
 MAX_TEXT_BYTES = 1024 * 1024
 MAX_DEPTH = 64
+FINITE = "write null, or a text"
+FLATTER = "write it flatter; large values belong into artifacts"
 # More digits than any float or counter has; longer numbers only cost time to convert.
 MAX_DIGITS = 300
 

@@ -12,7 +12,10 @@ from pydantic_core import ErrorDetails
 from flowdapt.domain.documents import Document
 from flowdapt.domain.errors import Problem
 from flowdapt.domain.explain import models_at
+from flowdapt.domain.names import INVALID_NAME
 from flowdapt.domain.positions import Loc
+from flowdapt.domain.resource import KINDS, kind_named
+from flowdapt.domain.segment import NAME_FIX
 
 __all__ = ["MAX_PROBLEMS", "parsed", "unknown_field"]
 
@@ -73,7 +76,11 @@ def _of_pydantic(
     if details["type"] == "union_tag_invalid":
         return _bad_tag(document, (*loc, "type"), details)
     message = f"{_dotted(loc)}: {_plain_words(details['msg'])}"
-    return document.problem(_code_of(loc), message, loc, suggestion=_nearest(details))
+    if details["type"] == INVALID_NAME:
+        return document.problem("name.invalid", message, loc, fix=NAME_FIX)
+    return document.problem(
+        _code_of(loc), message, loc, suggestion=_nearest(details), fix=_what_it_takes(document, loc)
+    )
 
 
 def _bad_tag(document: Document, loc: Loc, details: ErrorDetails) -> Problem:
@@ -108,6 +115,12 @@ def _code_of(loc: Loc) -> str:
     if loc[-1] == "name":
         return "name.invalid"
     return "config.bad_selector" if "selector" in loc else "document.bad_value"
+
+
+def _what_it_takes(document: Document, loc: Loc) -> str:
+    kind = kind_named(str(document.value.get("kind"))[:100]) or KINDS["workflows"]
+    path = ".".join([kind, *(step for step in loc if isinstance(step, str) and step != "spec")])
+    return f"flowdapt explain {path[:200]}  tells what it takes"
 
 
 def _nearest(details: ErrorDetails) -> str | None:

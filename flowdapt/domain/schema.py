@@ -55,7 +55,12 @@ def check_input(schema: Mapping[str, Any], value: object) -> list[Problem]:
         return []
     errors = islice(validator.iter_errors(value), _MAX_PROBLEMS)
     return [
-        Problem("run.bad_input", _message(error), ("input", *error.instance_path))
+        Problem(
+            "run.bad_input",
+            _message(error),
+            ("input", *error.instance_path),
+            fix="give a value that fits the input_schema",
+        )
         for error in errors
     ]
 

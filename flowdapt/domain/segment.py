@@ -10,7 +10,9 @@ import unicodedata
 
 from flowdapt.domain.errors import InvalidName
 
-__all__ = ["check_name"]
+__all__ = ["NAME_FIX", "check_name"]
+
+NAME_FIX = "use 1-128 of A-Z a-z 0-9 . _ - starting with a letter or digit, without '..'"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 # Windows device names would break an artifact store that is synced there.
@@ -27,8 +29,5 @@ def check_name(value: str, what: str = "name") -> str:
         or unicodedata.normalize("NFKC", value) != value
     )
     if bad:
-        raise InvalidName(
-            f"{value[:140]!r} is not a valid {what}",
-            fix="use 1-128 of A-Z a-z 0-9 . _ - starting with a letter or digit, without '..'",
-        )
+        raise InvalidName(f"{value[:140]!r} is not a valid {what}", fix=NAME_FIX)
     return value

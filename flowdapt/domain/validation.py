@@ -36,9 +36,10 @@ class Checked:
 def check_all(
     documents: Sequence[Document], *, allowed_targets: Sequence[str] = ()
 ) -> list[Checked]:
-    """Check each document, and that no two are the same resource."""
+    """Check each document, and that no two are the same resource; stop where nobody reads on."""
     first: dict[tuple[str, str], Document] = {}
     checked: list[Checked] = []
+    wrong = 0
     for document in documents:
         one = check(document, allowed_targets=allowed_targets)
         if one.resource is not None:
@@ -46,6 +47,9 @@ def check_all(
             if first.setdefault(key, document) is not document:
                 one = Checked(document, None, (_repeated(document, *key),))
         checked.append(one)
+        wrong += len(one.problems)
+        if wrong > MAX_PROBLEMS:
+            break
     return checked
 
 
@@ -69,7 +73,9 @@ def check(document: Document, *, allowed_targets: Sequence[str] = ()) -> Checked
     value = document.value
     if not isinstance(value, dict):
         message = f"a document is a mapping, this is {_kind_of_value(value)}"
-        return Checked(document, None, (document.problem("document.not_a_mapping", message),))
+        fix = "give it `kind`, `metadata` and `spec`"
+        problem = document.problem("document.not_a_mapping", message, fix=fix)
+        return Checked(document, None, (problem,))
     problems = list(_envelope_problems(document))
     kind = _kind(value)
     metadata = parsed(document, Metadata, ("metadata",), problems)

@@ -238,7 +238,10 @@ class _Problems:
             )
         for loc, message in schema_faults(schema) if isinstance(schema, dict) else ():
             self._add(
-                "workflow.bad_schema", f"input_schema: {message}", ("spec", "input_schema", *loc)
+                "workflow.bad_schema",
+                f"input_schema: {message}",
+                ("spec", "input_schema", *loc),
+                fix="write JSON Schema, draft 2020-12",
             )
 
     def _near(self, word: str, words: Sequence[str] | Mapping[str, None]) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from flowdapt.domain.positions import MAX_DEPTH, Mark, Place, TextProblem
+from flowdapt.domain.positions import FLATTER, MAX_DEPTH, Mark, Place, TextProblem
 from flowdapt.domain.yaml_scalars import scalar, text_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ MAX_NODES = 200_000
 _TAG_MAX_CHARS = 80
 MAX_ALIASED_NODES = 10_000
 _MAX_ALIASED_CHARS = 1024 * 1024
+_MEND = "look at the brackets, quotes and indentation there"
 _CORE_TAGS = frozenset({"str", "int", "float", "bool", "null", "map", "seq"})
 
 
@@ -63,14 +64,15 @@ def _events(text: str) -> Iterator[Event]:
         raise TextProblem("document.syntax", message, place, _hint(text, place)) from None
     except Exception as error:
         # Odd escapes and directives trip the library in ways that it does not name.
-        raise TextProblem("document.syntax", f"this is not YAML: {error}"[:300], (1, 1)) from None
+        message = f"this is not YAML: {error}"[:300]
+        raise TextProblem("document.syntax", message, (1, 1), fix=_MEND) from None
 
 
-def _hint(text: str, place: Mark) -> str | None:
+def _hint(text: str, place: Mark) -> str:
     line = text.split("\n")[place[0] - 1 : place[0]]
     if line and "\t" in line[0][: len(line[0]) - len(line[0].lstrip())]:
         return "indent with spaces: YAML allows no tabs there"
-    return None
+    return _MEND
 
 
 def _parser() -> YAML:
@@ -104,7 +106,9 @@ def _bounded_scanner() -> type:
 
 
 def _too_deep(mark: Mark) -> TextProblem:
-    return TextProblem("document.too_deep", f"nested deeper than {MAX_DEPTH} levels", mark)
+    return TextProblem(
+        "document.too_deep", f"nested deeper than {MAX_DEPTH} levels", mark, fix=FLATTER
+    )
 
 
 def _mark(mark: Any) -> Mark:
@@ -131,7 +135,9 @@ class _Composer:
         mark = _mark(event.start_mark)
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise TextProblem("document.too_large", f"more than {MAX_NODES} values", mark)
+            raise TextProblem(
+                "document.too_large", f"more than {MAX_NODES} values", mark, fix=FLATTER
+            )
         if isinstance(event, self._kinds.AliasEvent):
             return self._alias(event, mark)
         if depth > MAX_DEPTH:
@@ -154,13 +160,17 @@ class _Composer:
         """Count what the copy would hold before anybody walks through it."""
         node = self._anchors.get(event.anchor)
         if node is None:
-            message = f"the alias *{event.anchor} names nothing that is complete before it"
-            raise TextProblem("document.unknown_alias", message, mark)
+            name = event.anchor[:100]
+            message = f"the alias *{name} names nothing that is complete before it"
+            fix = f"write &{name} at a value before it, or write the value out"
+            raise TextProblem("document.unknown_alias", message, mark, fix=fix)
         self._aliased_nodes += node.nodes
         self._aliased_chars += node.chars
         if self._aliased_nodes > MAX_ALIASED_NODES or self._aliased_chars > _MAX_ALIASED_CHARS:
             message = f"aliases stand for more than {MAX_ALIASED_NODES} values or 1 MiB of text"
-            raise TextProblem("document.too_many_aliases", message, mark, "write the values out")
+            raise TextProblem(
+                "document.too_many_aliases", message, mark, fix="write the values out"
+            )
         return _Node(
             node.value, Place(mark, node.place.children, node.place.keys), node.nodes, node.chars
         )
@@ -186,7 +196,7 @@ class _Composer:
                 continue
             if key in values:
                 message = f"the key {key[:100]!r} is there twice"
-                raise TextProblem("document.duplicate_key", message, key_mark)
+                raise TextProblem("document.duplicate_key", message, key_mark, fix="keep one")
             values[key], place.children[key], place.keys[key] = value.value, value.place, key_mark
         for value in merged:
             _merge(value, values, place)
@@ -200,7 +210,9 @@ class _Composer:
             if isinstance(node.value, str):
                 return node.value, mark, False
         if not isinstance(event, self._kinds.ScalarEvent):
-            raise TextProblem("document.bad_key", "a key is a text", mark)
+            raise TextProblem(
+                "document.bad_key", "a key is a text", mark, fix="write one word as key"
+            )
         _refuse_tag(event, mark)
         key = text_of(event.value, mark)
         if event.anchor:
@@ -219,7 +231,10 @@ def _merge(source: _Node, values: dict[str, Any], place: Place) -> None:
     for index, mapping in enumerate(several):
         if not isinstance(mapping, dict):
             raise TextProblem(
-                "document.bad_merge", "`<<` takes a mapping or several", source.place.mark
+                "document.bad_merge",
+                "`<<` takes a mapping or several",
+                source.place.mark,
+                fix="name the anchor of a mapping there",
             )
         for key in mapping.keys() - values.keys():
             values[key] = mapping[key]

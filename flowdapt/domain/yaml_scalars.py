@@ -7,7 +7,13 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from flowdapt.domain.positions import MAX_DIGITS, Mark, TextProblem, refuse_unstorable
+from flowdapt.domain.positions import (
+    FINITE,
+    MAX_DIGITS,
+    Mark,
+    TextProblem,
+    refuse_unstorable,
+)
 
 if TYPE_CHECKING:
     from ruamel.yaml.events import ScalarEvent
@@ -36,7 +42,12 @@ def scalar(event: ScalarEvent, mark: Mark) -> Any:
     if wanted is float and type(value) is int:
         return float(value)
     if wanted is not None and type(value) is not wanted:
-        raise TextProblem("document.bad_value", f"{text[:40]!r} is not of the type !!{kind}", mark)
+        raise TextProblem(
+            "document.bad_value",
+            f"{text[:40]!r} is not of the type !!{kind}",
+            mark,
+            fix="remove the tag, or mend the value",
+        )
     return value
 
 
@@ -56,7 +67,8 @@ def _resolved(text: str, mark: Mark) -> Any:
     if text in _BOOLEANS:
         return _BOOLEANS[text]
     if _NOT_FINITE.fullmatch(text):
-        raise TextProblem("document.not_finite", f"{text} is not a number that can be stored", mark)
+        message = f"{text} is not a number that can be stored"
+        raise TextProblem("document.not_finite", message, mark, fix=FINITE)
     if _FLOAT.fullmatch(text) or _BASED.fullmatch(text):
         return _number(text, mark)
     return text_of(text, mark)
@@ -65,7 +77,7 @@ def _resolved(text: str, mark: Mark) -> Any:
 def _number(text: str, mark: Mark) -> int | float:
     if len(text) > MAX_DIGITS:
         message = f"a number has more than {MAX_DIGITS} digits"
-        raise TextProblem("document.number_too_long", message, mark, "quote it if it is a text")
+        raise TextProblem("document.number_too_long", message, mark, fix="quote it if it is a text")
     if _BASED.fullmatch(text):
         return int(text, 0)
     if _INTEGER.fullmatch(text):
@@ -73,5 +85,5 @@ def _number(text: str, mark: Mark) -> int | float:
     value = float(text)
     if math.isinf(value):
         message = f"{text[:40]} is larger than any number that can be stored"
-        raise TextProblem("document.not_finite", message, mark)
+        raise TextProblem("document.not_finite", message, mark, fix=FINITE)
     return value

@@ -92,7 +92,11 @@ class Resources:
         """
         checked = await self._checked(text, form, source)
         if if_revision is not None and len(checked) != 1:
-            raise InvalidInput("a precondition holds for one document", code="document.not_one")
+            raise InvalidInput(
+                "a precondition holds for one document",
+                code="document.not_one",
+                fix="send one document",
+            )
         applied = await self._apply(checked, dry_run=dry_run, if_revision=if_revision)
         if prune:
             applied += await self._prune(checked, prune, dry_run=dry_run)

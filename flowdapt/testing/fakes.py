@@ -146,7 +146,11 @@ class MemoryValues(ValueStore):
         """Yield the whole text at once."""
         text = self._text(value)
         if text is None:
-            raise InvalidInput("the result is not JSON", code="run.result_not_json")
+            raise InvalidInput(
+                "the result is not JSON",
+                code="run.result_not_json",
+                fix="runs show  tells what it is; keep it as an artifact to get it out",
+            )
         yield text
 
     async def adopt(self, run: str, values: Sequence[ValueRef]) -> list[ValueRef]:

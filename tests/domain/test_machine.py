@@ -322,7 +322,7 @@ def test_an_empty_map_finishes_and_what_is_no_list_fails_with_words() -> None:
     assert empty.run.state is RunState.FINISHED
     none = Bench(mapped("m", map_on="k"))
     assert none.run.error is not None
-    assert "not a list" in none.run.error.message
+    assert "no list" in none.run.error.message
 
 
 def test_items_unfinished_at_the_budget_come_back() -> None:

@@ -191,7 +191,9 @@ async def put_file(request: Request, namespace: Segment, name: Segment, file: Se
     try:
         info = await trio.to_thread.run_sync(write, limiter=backend.transfers)
     except ClientDisconnect:
-        raise InvalidInput("the body ended early", code="http.body_cut") from None
+        raise InvalidInput(
+            "the body ended early", code="http.body_cut", fix="send it again, whole"
+        ) from None
     return answer(_file(info), 201)
 
 

@@ -1,0 +1,480 @@
+"""Bad input over a real socket, row by row: a clear 4xx with code and fix, at once, nothing stored.
+
+A test's id begins with its row in the list of bad inputs (`test_bad_input_rows.py` holds the list).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hostile import YAML, refused, request, taken
+from tests.workstation import Workstation, stage, workflow, workstation
+
+RUNS = "/api/v1/workflows/flow/runs"
+APPLY = "/api/v1/apply"
+
+
+@pytest.fixture(scope="module")
+def station() -> Iterator[Workstation]:
+    """Share one daemon: that it survives everything before is part of each test."""
+    with workstation(FLOWDAPT_TARGETS__ALLOWED='["user_modules", "allowed"]') as one:
+        one.module("work", "def stage():\n    return 1")
+        one.start()
+        document = workflow("flow", stage("only", "user_modules.work.stage"))
+        taken(one, request("POST", APPLY, json.dumps([document])))
+        # The first question of all waits for the framework to be loaded.
+        taken(one, request("GET", "/api/v1/status"))
+        yield one
+        one.doctor()
+
+
+def run_of(**body: Any) -> str:
+    return json.dumps(body)
+
+
+def document(name: str = "bad", target: str = "user_modules.work.stage") -> str:
+    return json.dumps([workflow(name, stage("only", target))])
+
+
+# -- the body as bytes (rows 4, 16, 17, 18, 49) ------------------------------------------------------------------------
+
+BODIES = {
+    "row_18 depth 100,000": b'{"input":{"a":' + b"[" * 100_000,
+    "row_18 depth 10,000, closed": b'{"input":{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}}",
+    "row_18 depth 10,000 of mappings": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+    "row_18 number of 1 MB": b'{"input":{"a":' + b"9" * 1_000_000 + b"}}",
+    "row_18 NaN": b'{"input":{"a":NaN}}',
+    "row_18 Infinity": b'{"input":{"a":-Infinity}}',
+    "row_18 1e999": b'{"input":{"a":1e999}}',
+    "row_18 duplicate keys": b'{"input":{"a":1,"a":2}}',
+    "row_18 lone surrogate": b'{"input":{"a":"\\ud800"}}',
+    "row_18 lone surrogate in a key": b'{"input":{"\\udfff":1}}',
+    "row_18 lone surrogate in a label": b'{"labels":{"a":"\\ud800"}}',
+    "row_18 lone surrogate in a namespace": b'{"namespace":"\\ud800"}',
+    "row_18 surrogates in the wrong order": b'{"input":{"a":"\\udc00\\ud800"}}',
+    "row_18 surrogate as bytes": b'{"input":{"a":"\xed\xa0\x80"}}',
+    "row_18 NUL": b'{"input":{"a":"x\\u0000y"}}',
+    "row_18 NUL in a label": b'{"labels":{"a\\u0000":"b"}}',
+    "row_18 raw control": b'{"input":{"a":"\x1b[2J"}}',
+    "row_18 not UTF-8": b'{"input":{"a":"\xff"}}',
+    "row_18 overlong UTF-8": b'{"input":{"a":"\xc0\xaf"}}',
+    "row_18 two values": b"{} {}",
+    "row_18 cut": b'{"input":{"a":',
+    "row_25 byte order mark": b"\xef\xbb\xbf{}",
+    "row_25 UTF-16": '{"input":{}}'.encode("utf-16"),
+    "row_49 pickle": pickle.dumps({"input": {}}),
+    "row_53 list": b"[]",
+    "row_53 text": b'"x"',
+    "row_53 input of another type": b'{"input":[]}',
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_an_odd_body_is_refused(station: Workstation, case: str) -> None:
+    for path in (RUNS, APPLY) if "row_18" in case else (RUNS,):
+        refused(station, request("POST", path, BODIES[case]))
+
+
+@pytest.mark.parametrize(
+    "form", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+)
+def test_row_04_a_form_of_a_web_page_is_not_read(station: Workstation, form: str) -> None:
+    refused(station, request("POST", RUNS, "{}", form), (415,), "http.content_type")
+
+
+def test_row_49_pickle_as_such_is_not_read(station: Workstation) -> None:
+    form = "application/x-python-pickle"
+    refused(station, request("POST", APPLY, pickle.dumps([]), form), (415,), "http.content_type")
+
+
+LENGTHS = {
+    "row_16 10 GB announced": (b"content-length: 10737418240\r\n", b"{}", (413,)),
+    "row_16 a length of a thousand digits": (b"content-length: " + b"9" * 1000 + b"\r\n", b"{}", (400, 413)),
+    "row_16 negative": (b"content-length: -1\r\n", b"{}", (400,)),
+    "row_16 signed": (b"content-length: +2\r\n", b"{}", (400,)),
+    "row_16 hexadecimal": (b"content-length: 0x2\r\n", b"{}", (400,)),
+    "row_16 two lengths": (b"content-length: 2\r\ncontent-length: 3\r\n", b"{}", (400,)),
+    "row_16 a list of lengths": (b"content-length: 2, 3\r\n", b"{}", (400,)),
+    "row_16 length and chunks": (
+        b"content-length: 2\r\ntransfer-encoding: chunked\r\n", b"0\r\n\r\n", (400,),
+    ),
+    "row_16 chunks and length": (
+        b"transfer-encoding: chunked\r\ncontent-length: 2\r\n", b"0\r\n\r\n", (400,),
+    ),
+    "row_16 another transfer coding": (b"transfer-encoding: gzip, chunked\r\n", b"0\r\n\r\n", (400, 501)),
+    "row_16 chunked twice": (
+        b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", b"0\r\n\r\n", (400, 501),
+    ),
+    "row_16 a chunk size that is none": (b"transfer-encoding: chunked\r\n", b"zz\r\n{}\r\n0\r\n\r\n", (400,)),
+    "row_16 a chunk size without end": (
+        b"transfer-encoding: chunked\r\n", b"f" * 40 + b"\r\n{}\r\n", (400, 413),
+    ),
+    "row_16 chunks without end": (
+        b"transfer-encoding: chunked\r\n", (b"8000\r\n" + b" " * 0x8000 + b"\r\n") * 40, (413,),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LENGTHS)
+def test_a_length_that_cannot_be_trusted_is_refused(station: Workstation, case: str) -> None:
+    headers, body, statuses = LENGTHS[case]
+    for path in (RUNS, APPLY):
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n".encode()
+        kind = b"content-type: application/json\r\n"
+        refused(station, head + kind + headers + b"\r\n" + body, statuses)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "identity, gzip"])
+def test_row_17_a_compressed_body_is_not_unpacked(station: Workstation, coding: str) -> None:
+    bomb = gzip.compress(b"0" * 10_000_000)
+    sent = request("POST", RUNS, bomb, content_encoding=coding)
+    refused(station, sent, (415,), "http.encoding")
+
+
+# -- documents (rows 20-25) --------------------------------------------------------------------------------------------
+
+BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
+)
+FLOW = "kind: workflow\nmetadata: {name: bad}\nspec: {stages: [{name: a, target: user_modules.work.stage}]}\n"
+TEXTS: dict[str, tuple[bytes, tuple[int, ...]]] = {
+    "row_20 python tag": (b"!!python/object/apply:os.system ['touch /tmp/x']", (422,)),
+    "row_20 python name": (b"kind: !!python/name:os.system\n", (422,)),
+    "row_20 local tag": (b"!x {a: 1}", (422,)),
+    "row_20 binary tag": (b"a: !!binary aGk=", (422,)),
+    "row_20 tag directive": (
+        b"%TAG ! tag:yaml.org,2002:python/\n---\n!object/apply:os.system [x]",
+        (422,),
+    ),
+    "row_21 aliases that multiply": (BOMB.encode(), (422,)),
+    "row_21 a list that holds itself": (b"&a [*a]", (422,)),
+    "row_21 merges that multiply": (
+        b"a: &a {"
+        + b",".join(b"k%d: 1" % n for n in range(100))
+        + b"}\n"
+        + b"\n".join(b"b%d: {<<: *a}" % n for n in range(200)),
+        (422,),
+    ),
+    "row_22 20,000 brackets": (b"[" * 20_000, (422,)),
+    "row_22 20,000 braces": (b"{a: " * 20_000, (422,)),
+    "row_22 20,000 levels of a list": (b"- " * 20_000, (422,)),
+    "row_22 1,000 levels by indent": (
+        "".join(f"{' ' * n}a:\n" for n in range(1000)).encode(),
+        (422,),
+    ),
+    "row_24 duplicate keys": (FLOW.encode() + b"kind: config\n", (422,)),
+    "row_24 duplicate keys of another form": (b'a: 1\n"a": 2\n', (422,)),
+    "row_24 a key that is no text": (b"true: 1\n", (422,)),
+    "row_24 a key that is a list": (b"? [a]\n: 1\n", (422,)),
+    "row_24 .inf": (b"a: .inf\n", (422,)),
+    "row_25 byte order mark": (b"\xef\xbb\xbf" + FLOW.encode(), (422,)),
+    "row_25 UTF-16": (FLOW.encode("utf-16"), (422,)),
+    "row_25 UTF-16 without a mark": (FLOW.encode("utf-16-le"), (422,)),
+    "row_25 tabs": (b"kind: workflow\nmetadata:\n\tname: bad\n", (422,)),
+    "row_25 2 MB": (b"# " + b"x" * 2_000_000, (413,)),
+    "row_25 a line of 1 MB": (b'a: "' + b"x" * 1_000_000, (422,)),
+    "row_25 NUL": (b"kind: workflow\0\n", (422,)),
+    "row_25 escape": (b"kind: \x1b[2J\n", (422,)),
+    "row_25 C1 control": ("kind: a\x9b2J\n".encode(), (422,)),
+    "row_25 escaped lone surrogate": (b'kind: "\\ud800"\n', (422,)),
+    "row_25 escaped NUL": (b'kind: "a\\0b"\n', (422,)),
+    "row_25 2,000 documents": (b"---\na: 1\n" * 2000, (422,)),
+    "row_25 a good one before a bad one": (FLOW.encode() + b"---\nkind: [\n", (422,)),
+    "row_25 nothing": (b"# only words\n", (422,)),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_a_bad_text_is_refused(station: Workstation, case: str) -> None:
+    text, statuses = TEXTS[case]
+    answer = refused(station, request("POST", APPLY, text, YAML), statuses)
+    if answer.status == 422 and "nothing" not in case:
+        first = answer.problem["errors"][0]
+        assert first["line"] >= 1, first
+        assert first["column"] >= 1, first
+    refused(station, request("PUT", "/api/v1/workflows/bad", text, YAML), statuses)
+
+
+def test_row_24_words_and_sexagesimals_are_texts(station: Workstation) -> None:
+    text = (
+        "kind: config\nmetadata: {name: core, annotations: {on: yes, at: 1:30:00, day: 2026-01-31, oct: 0777}}\n"
+        "spec: {selector: {type: name, value: flow}, data: {}}\n"
+    )
+    answer = taken(station, request("POST", f"{APPLY}?dry_run=true", text, YAML))
+    diff = json.loads(answer.body)["items"][0]["diff"]
+    for written in ('"on": "yes"', '"1:30:00"', '"2026-01-31"', "oct: 777"):
+        assert written in diff, diff
+
+
+def test_row_25_several_documents_are_fine(station: Workstation) -> None:
+    text = FLOW + "---\n" + FLOW.replace("bad", "worse")
+    answer = taken(station, request("POST", f"{APPLY}?dry_run=true", text, YAML))
+    assert [one["name"] for one in json.loads(answer.body)["items"]] == ["bad", "worse"]
+
+
+# -- names (rows 26, 27) -----------------------------------------------------------------------------------------------
+
+# As they stand in a path; each is one segment.
+PATH_NAMES = {
+    "row_26 encoded slashes": "..%2f..%2fetc%2fpasswd",
+    "row_26 encoded slash": "..%2F",
+    "row_26 encoded twice": "%252e%252e%252fpasswd",
+    "row_26 backslash": "..%5c..%5cpasswd",
+    "row_26 bare backslash": "a\\b",
+    "row_26 NUL": "a%00b",
+    "row_26 300 letters": "a" * 300,
+    "row_26 trailing dot": "model.",
+    "row_26 trailing space": "model%20",
+    "row_26 leading dot": ".hidden",
+    "row_26 dots inside": "a..b",
+    "row_26 device": "CON",
+    "row_26 device with a suffix": "nul.txt",
+    "row_26 colon": "a:b",
+    "row_26 line end": "a%0ab",
+    "row_26 carriage return": "a%0d%0aSet-Cookie:x",
+    "row_26 not UTF-8": "%ff%fe",
+    "row_26 overlong slash": "%c0%af",
+    "row_26 an escape sequence": "%1b%5b2J",
+    "row_26 broken percent": "%zz",
+    "row_26 percent alone": "%",
+    "row_26 star": "*",
+    "row_26 tilde": "~root",
+    "row_27 dollar": "$ALL",
+    "row_27 Unicode look-alike": "%d0%b0rtifact",
+    "row_27 full-width": "%ef%bd%81bc",
+    "row_27 right to left": "a%e2%80%aeb",
+    "row_27 zero width": "a%e2%80%8bb",
+    "row_27 surrogate as bytes": "%ed%a0%80",
+}
+PLACES = {
+    "artifact": ("PUT", "/api/v1/artifacts/default/{}/data.bin", "application/octet-stream"),
+    "file": ("PUT", "/api/v1/artifacts/default/model/{}", "application/octet-stream"),
+    "namespace": ("PUT", "/api/v1/artifacts/{}/model/data.bin", "application/octet-stream"),
+    "got file": ("GET", "/api/v1/artifacts/default/model/{}", ""),
+    "listed namespace": ("GET", "/api/v1/artifacts/{}", ""),
+    "deleted artifact": ("DELETE", "/api/v1/artifacts/default/{}", ""),
+    "workflow": ("GET", "/api/v1/workflows/{}", ""),
+    "submitted workflow": ("POST", "/api/v1/workflows/{}/runs", "application/json"),
+    "run": ("GET", "/api/v1/runs/{}", ""),
+    "stage": ("GET", "/api/v1/runs/abcdefgh/stages/{}/items", ""),
+    "secret": ("PUT", "/api/v1/secrets/{}", "application/json"),
+}
+
+
+@pytest.mark.parametrize("case", PATH_NAMES)
+def test_a_bad_name_in_a_path_is_refused(station: Workstation, case: str) -> None:
+    for method, path, form in PLACES.values():
+        body = {"": "", "application/json": '{"value": "x"}' if "secrets" in path else "{}"}.get(
+            form, "x"
+        )
+        refused(station, request(method, path.format(PATH_NAMES[case]), body, form), (400, 422))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/artifacts/../../../etc/passwd", "/api/v1/artifacts/default/%2e%2e/x", "/api/v1/artifacts/default/./x",
+     "/api/v1/artifacts//x/y", "//etc/passwd", "/api/v1/artifacts/default//data", "/api/v1/../../livez"],
+)  # fmt: skip
+def test_row_26_dots_and_empty_segments_lead_nowhere(station: Workstation, path: str) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        body = "x" if method == "PUT" else ""
+        refused(
+            station, request(method, path, body, "application/octet-stream"), (400, 404, 405, 422)
+        )
+
+
+BAD_NAMES = {
+    "row_27 dots": "..",
+    "row_27 dot": ".",
+    "row_27 empty": "",
+    "row_27 colon": "a:b",
+    "row_27 all": "$ALL",
+    "row_27 Cyrillic": "\u0430dmin",
+    "row_27 full-width": "\uff41bc",
+    "row_27 ligature": "o\ufb03ce",
+    "row_27 right to left": "a\u202eb",
+    "row_27 isolate": "a\u2066b",
+    "row_27 zero width": "a\u200bb",
+    "row_27 combining": "e\u0301",
+    "row_27 separator": "a/b",
+    "row_27 absolute": "/abs",
+    "row_27 backslash": "a\\b",
+    "row_27 escape sequence": "a\x1b[2J",
+    "row_27 line end": "a\n",
+    "row_27 trailing space": "a ",
+    "row_27 300 letters": "a" * 300,
+    "row_27 a megabyte": "a" * 900_000,
+    "row_27 device": "CON",
+}
+
+
+@pytest.mark.parametrize("case", BAD_NAMES)
+def test_a_bad_name_in_a_body_is_refused(station: Workstation, case: str) -> None:
+    name = BAD_NAMES[case]
+    refused(station, request("POST", APPLY, document(name)), (422,))
+    refused(station, request("POST", "/api/v1/workflows", document(name)[1:-1]), (422,))
+    refused(station, request("POST", RUNS, run_of(namespace=name)), (422,))
+    refused(station, request("POST", RUNS, run_of(executor=name)), (422,))
+    stages = json.dumps([workflow("bad", stage(name, "user_modules.work.stage"))])
+    refused(station, request("POST", APPLY, stages), (422,))
+
+
+KEYS = {
+    "row_18 empty": b"",
+    "row_18 space": b"a b",
+    "row_18 129 letters": b"k" * 129,
+    "row_18 not ASCII": "kä".encode(),
+    "row_18 surrogate as bytes": b"\xed\xa0\x80",
+    "row_18 slash": b"a/b",
+    "row_18 percent": b"%00",
+}
+
+
+@pytest.mark.parametrize("case", KEYS)
+def test_an_idempotency_key_outside_its_alphabet_is_refused(
+    station: Workstation, case: str
+) -> None:
+    for path in (RUNS, "/api/v1/runs/abcdefgh/retry"):
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n".encode()
+        refused(station, head + b"idempotency-key: " + KEYS[case] + b"\r\n\r\n", (400, 422))
+
+
+# -- targets (rows 33, 34) and what else a document asks for ----------------------------------------------------------
+
+TARGETS = {
+    "row_33 os": "os:system",
+    "row_33 subprocess": "subprocess.getoutput",
+    "row_33 a prefix that is not a package": "user_modules_evil.x",
+    "row_33 the package alone": "user_modules",
+    "row_34 globals": "user_modules.b:c.__globals__",
+    "row_34 class": "user_modules:__class__",
+    "row_34 dunder module": "user_modules.__init__.x",
+    "row_34 path": "../x:f",
+    "row_34 space": "a b:c",
+    "row_34 empty": "",
+    "row_34 two colons": "user_modules.a:b:c",
+    "row_34 call": "user_modules.a:b()",
+    "row_34 dots": "user_modules..a",
+    "row_34 leading dot": ".user_modules.a",
+    "row_34 Unicode": "user_modules.\u0430",
+    "row_34 line end": "user_modules.a\n",
+    "row_34 NUL": "user_modules.a\0",
+    "row_34 a megabyte": "user_modules." + "a" * 900_000,
+    "row_34 a megabyte of dots": "user_modules" + ".a" * 450_000,
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_a_target_that_may_not_be_is_refused(station: Workstation, case: str) -> None:
+    refused(station, request("POST", APPLY, document(target=TARGETS[case])), (422,))
+
+
+def test_row_33_the_daemon_imports_no_target(station: Workstation) -> None:
+    station.module(
+        "eager", f"open({str(station.home / 'imported')!r}, 'w')\ndef stage():\n    pass"
+    )
+    sent = request("POST", f"{APPLY}?dry_run=true", document(target="user_modules.eager.stage"))
+    taken(station, sent)
+    assert not (station.home / "imported").exists()
+
+
+@pytest.mark.parametrize(
+    ("rule", "case"),
+    [
+        ({"__class__": 1}, "row_37 dunder"),
+        ({"no_such_operator": [1, 2]}, "row_37 unknown operator"),
+        ({"==": [1, 1], "!=": [1, 1]}, "row_37 two keys"),
+        ({}, "row_37 empty"),
+    ],
+)  # fmt: skip
+def test_a_document_of_a_strange_kind_of_rule_never_breaks_the_daemon(
+    station: Workstation, rule: Any, case: str
+) -> None:
+    """Conditions are read with the triggers; here the text must not harm."""
+    nested: Any = rule
+    for _ in range(70):
+        nested = {"and": [nested]}
+    text = json.dumps(
+        [{"kind": "trigger_rule", "metadata": {"name": "r"}, "spec": {"rule": nested}}]
+    )
+    assert case
+    refused(station, request("POST", APPLY, text), (422,))
+
+
+# -- what the server owns, and secrets (rows 52, 53) -------------------------------------------------------------------
+
+OWNED = [
+    "state",
+    "owner",
+    "epoch",
+    "id",
+    "uid",
+    "created_at",
+    "result",
+    "source",
+    "parent",
+    "name",
+    "revision",
+]
+
+
+@pytest.mark.parametrize("field", OWNED)
+def test_row_53_what_the_server_owns_cannot_be_sent(station: Workstation, field: str) -> None:
+    refused(station, request("POST", RUNS, run_of(**{field: "x"})), (422,), "field.unknown")
+    spec = {"stages": [stage("only", "user_modules.work.stage")], field: "x"}
+    text = json.dumps([{"kind": "workflow", "metadata": {"name": "bad"}, "spec": spec}])
+    refused(station, request("POST", APPLY, text), (422,))
+    refused(station, request("POST", "/api/v1/runs/abcdefgh/retry", run_of(**{field: "x"})), (422,))
+    owned = {
+        "kind": "workflow",
+        field: "x",
+        **workflow("bad", stage("a", "user_modules.work.stage")),
+    }
+    refused(station, request("PUT", "/api/v1/workflows/bad", json.dumps(owned)), (422,))
+
+
+def test_row_52_a_masked_value_keeps_the_secret_that_is_there(station: Workstation) -> None:
+    taken(station, request("PUT", "/api/v1/secrets/KEEP", '{"value": "the real value"}'))
+    for path in ("/api/v1/secrets", "/api/v1/secrets/KEEP"):
+        assert b"the real value" not in taken(station, request("GET", path)).body
+    taken(station, request("PUT", "/api/v1/secrets/KEEP", '{"value": "***"}'))
+    assert "the real value" in next(station.home.rglob("secrets.json")).read_text()
+    refused(
+        station, request("PUT", "/api/v1/secrets/NEW", '{"value": "***"}'), (422,), "secret.masked"
+    )
+
+
+@pytest.mark.parametrize("body", ['{"value": ""}', '{"value": 1}', "{}", '{"value": "a", "x": 1}',
+                                  json.dumps({"value": "v" * 70_000})])  # fmt: skip
+def test_row_53_a_secret_that_is_none_is_refused(station: Workstation, body: str) -> None:
+    refused(station, request("PUT", "/api/v1/secrets/NEW", body), (413, 422))
+
+
+QUERIES = {
+    "row_53 unknown": "/api/v1/runs?colour=red",
+    "row_53 limit": "/api/v1/runs?limit=501",
+    "row_53 no number": "/api/v1/runs?limit=1e9",
+    "row_53 cursor": "/api/v1/runs?cursor=../../etc/passwd",
+    "row_53 cursor that is no text": "/api/v1/runs?cursor=%ff%fe",
+    "row_53 state": "/api/v1/runs?state=lost",
+    "row_53 instant": "/api/v1/runs?since=yesterday",
+    "row_53 instant of the year 0": "/api/v1/runs?since=0000-01-01T00:00:00Z",
+    "row_53 NUL": "/api/v1/runs?q=a%00",
+    "row_53 surrogate": "/api/v1/runs?workflow=%ed%a0%80&colour=red",
+    "row_53 a label without a value": "/api/v1/runs?label=a",
+    "row_53 a long text": "/api/v1/runs?q=" + "a" * 300,
+    "row_53 a resource's page": "/api/v1/workflows?cursor=x",
+    "row_53 a revision": "/api/v1/workflows/flow?revision=0",
+    "row_53 a revision beyond the store": "/api/v1/workflows/flow?revision=99999999999999999999999",
+}
+
+
+@pytest.mark.parametrize("case", QUERIES)
+def test_a_wrong_query_is_refused(station: Workstation, case: str) -> None:
+    refused(station, request("GET", QUERIES[case]), (400, 422))
