@@ -10,11 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import figures
+from benchmarks.conditions import conditions
 from benchmarks.figures import FIGURES, Dbos, Figure
 from benchmarks.growth import growth
 from benchmarks.workstation import open_workstation
 
-_ALL = [*FIGURES, "idle", "growth"]
+_ALL = [*FIGURES, "conditions", "idle", "growth"]
 
 
 def main(arguments: list[str]) -> int:
@@ -47,6 +48,8 @@ def _measure(names: list[str], dbos: Dbos) -> Iterable[Figure]:
             for name in names:
                 if name in FIGURES:
                     yield from _told(FIGURES[name](station, dbos))
+    if "conditions" in names:
+        yield from _told(conditions())
     if "idle" in names:
         yield from _told(figures.start_and_idle())
     if "growth" in names:

@@ -30,8 +30,6 @@ ConditionProblem = Problem
 class ConditionError(InvalidInput):
     """The condition is wrong; `problems` lists everything found, the rest tells the first of them."""
 
-    code = "trigger.condition"
-
     def __init__(self, problems: Sequence[Problem]) -> None:
         first = problems[0]
         super().__init__(first.message, fix=first.fix, code=first.code, problems=problems)

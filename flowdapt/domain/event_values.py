@@ -24,10 +24,12 @@ _WITH_DEFAULT = 2
 class ValueMissing(InvalidInput):
     """The event has nothing at `path`, and `{var: …}` at `loc` of the parameters has no default."""
 
-    code = "trigger.value_missing"
-
     def __init__(self, path: str, loc: Loc = ()) -> None:
-        super().__init__(f"the event has no {path}", fix=f"give a default: {{var: [{path}, null]}}")
+        super().__init__(
+            f"the event has no {path}",
+            fix=f"give a default: {{var: [{path}, null]}}",
+            code="trigger.value_missing",
+        )
         self.path = path
         self.loc = loc
 
