@@ -34,6 +34,7 @@ __all__ = [
 
 TASK_STATES = {Finished: "finished", Failed: "failed", Lost: "lost", Cancelled: "cancelled"}
 RESULT_IN_EVENT_MAX_BYTES = 32 * 1024
+ERROR_IN_EVENT_MAX_CHARS = 1000
 
 
 _encode = msgspec.json.Encoder().encode
@@ -105,6 +106,7 @@ def _run_event(kind: str, run: RunRecord) -> EventDraft:
             "partial": run.partial,
             "namespace": run.namespace,
             "executor": run.executor,
+            "error": _short_error(run.error),
         }
     )
     # The result is spliced in as the text it is: the daemon decodes no values.
@@ -149,9 +151,7 @@ def stage_event(kind: str, run: RunRecord, stage: StageRecord) -> EventDraft:
         "state": stage.state.value,
         "reason": stage.reason,
         "attempt": stage.attempt,
-        "error": {"type": stage.error.type, "message": stage.error.message[:1000]}
-        if stage.error
-        else None,
+        "error": _short_error(stage.error),
     }
     return EventDraft(
         kind,
@@ -160,6 +160,13 @@ def stage_event(kind: str, run: RunRecord, stage: StageRecord) -> EventDraft:
         correlation_id=run.uid,
         causation_depth=run.causation_depth,
     )
+
+
+def _short_error(error: ErrorInfo | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    told = {"type": error.type, "message": error.message, "stage": error.stage}
+    return {name: text[:ERROR_IN_EVENT_MAX_CHARS] for name, text in told.items()}
 
 
 def _iso(when: datetime | None) -> str | None:

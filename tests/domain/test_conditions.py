@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from types import MappingProxyType
@@ -266,6 +267,16 @@ def test_a_pattern_takes_time_in_proportion_to_the_text() -> None:
     assert not condition.holds({"data": "a" * (MAX_TEXT_BYTES - 1) + "b"})
     assert not condition.holds({"data": "a" * 50_000 + "b"})
     assert time.perf_counter() - began < 0.5
+
+
+def test_only_a_rule_with_a_pattern_loads_the_engine() -> None:
+    code = (
+        "import sys; from flowdapt.domain.conditions import parse_condition as parse;"
+        "parse({'eq': [{'var': 'id'}, 1]}).holds({}); before = 're2' in sys.modules;"
+        "parse({'matches': [{'var': 'id'}, 'x']}); print(before, 're2' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
 
 
 # ---------------------------------------------------------------- what is refused
