@@ -17,7 +17,7 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["lint", "types", "tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
-TESTED = "-e.[demo,frames]"
+TESTED = "-e.[demo,frames,nats,redis]"
 
 
 def group(name: str) -> list[str]:
@@ -43,7 +43,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, strictly."""
-    session.install("-e.", *group("types"))
+    session.install("-e.[nats,redis]", *group("types"))
     session.run("mypy", *session.posargs)
 
 
@@ -140,7 +140,13 @@ def _passes(session: nox.Session, *command: str) -> bool:
 def _lowest_bounds() -> list[str]:
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["demo"], *extras["frames"]]
+    wanted = [
+        *project["dependencies"],
+        *extras["demo"],
+        *extras["frames"],
+        *extras["nats"],
+        *extras["redis"],
+    ]
     return [
         f"{requirement.name}=={bound.version}"
         for requirement in map(Requirement, wanted)

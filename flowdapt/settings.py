@@ -59,10 +59,20 @@ class DatabaseSettings(_Section):
 
 
 class BrokerSettings(_Section):
-    """What carries wake-ups between services."""
+    """What carries wake-ups between daemons, and events to and from other systems."""
 
     url: str = Field(
-        default="inprocess://", description="URL of the broker. May hold {secret:NAME}."
+        default="inprocess://",
+        description="URL of the broker: inprocess, nats, tls (NATS), redis, rediss. May hold {secret:NAME}.",
+    )
+    prefix: str = Field(
+        default="flowdapt",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        description="Names on the broker's server begin so; daemons on one database share it.",
+    )
+    insecure: bool = Field(
+        default=False,
+        description="Allow a broker on another machine without TLS or without a login.",
     )
 
 

@@ -15,7 +15,7 @@ import trio
 
 from flowdapt import __version__
 from flowdapt.daemon.memory import make_memory_directory
-from flowdapt.domain.addresses import database_risks
+from flowdapt.domain.addresses import broker_risks, database_risks
 from flowdapt.domain.errors import StartRefused
 from flowdapt.paths import ensure_private_directory
 
@@ -36,6 +36,7 @@ __all__ = [
     "in_background",
     "keeping",
     "owner",
+    "refuse_risky_broker",
     "refuse_risky_database",
 ]
 
@@ -94,6 +95,17 @@ def refuse_risky_database(url: str, *, insecure: bool) -> None:
             f"database.url names a PostgreSQL on another machine without {' and '.join(risks)}",
             code="start.insecure_database",
             fix="add it to database.url, or write database.insecure = true",
+        )
+
+
+def refuse_risky_broker(url: str, *, insecure: bool) -> None:
+    """Raise StartRefused for a broker on another machine that anyone in between could read."""
+    risks = [] if insecure else broker_risks(url)
+    if risks:
+        raise StartRefused(
+            f"broker.url names a server on another machine without {' and '.join(risks)}",
+            code="start.insecure_broker",
+            fix="add it to broker.url, or write broker.insecure = true",
         )
 
 

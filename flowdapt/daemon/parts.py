@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from flowdapt.ports.broker import Broker
     from flowdapt.ports.executor import Executor
     from flowdapt.services.lifecycle import Service
+    from flowdapt.services.relay import Relay
+    from flowdapt.services.triggers import Triggers
     from flowdapt.settings import Settings
 
 __all__ = ["Parts"]
@@ -95,8 +97,10 @@ class Parts:
         kind = urlsplit(url).scheme
         if kind == "inprocess":
             return self.plugins.broker(kind)()
+        settings = self.settings.broker
+        choices.refuse_risky_broker(url, insecure=settings.insecure)
         make: Callable[..., Broker] = self.plugins.broker(kind)
-        return make(url)
+        return make(url, prefix=settings.prefix)
 
     def _local_executor(self) -> Executor:
         from flowdapt.plugins.executors.local.options import LocalOptions
@@ -165,6 +169,7 @@ class Parts:
             disk=disk,
             slots=self.compute.slots,
         )
+        self.triggers = self._triggers()
         self.retention = Retention(
             store=store,
             values=self.values,
@@ -177,6 +182,7 @@ class Parts:
         self.lifecycle = Lifecycle(
             store=store,
             compute=self.compute,
+            triggers=self.triggers,
             health=self.health,
             retention=self.retention,
             owner=self.owner,
@@ -184,6 +190,29 @@ class Parts:
             close_files=self.logs.close,
             find_problems=partial(find_problems, store, self.values),
         )
+
+    def _triggers(self) -> Triggers:
+        from flowdapt.services.firing import Firing
+        from flowdapt.services.planning import Planner
+        from flowdapt.services.submission import Submitter
+        from flowdapt.services.triggers import Triggers
+
+        submitter = Submitter(
+            store=self.store,
+            broker=self.broker,
+            values=self.values,
+            clock=self.clock,
+            engine=self.compute if self.settings.services.compute else None,
+            default_executor=DEFAULT_EXECUTOR,
+            max_queued=self.settings.limits.max_queued_runs,
+        )
+        self.firing = Firing(
+            store=self.store,
+            broker=self.broker,
+            planner=Planner(submitter, self.resources),
+            submitter=submitter,
+        )
+        return Triggers(store=self.store, broker=self.broker, clock=self.clock, firing=self.firing)
 
     def _backend(self) -> Backend:
         from flowdapt.api.backend import ApiLimits, Backend
@@ -205,6 +234,12 @@ class Parts:
             limits=ApiLimits(limits.body, limits.artifact, self.settings.api.keep_alive),
         )
 
+    def _relay(self) -> Relay:
+        from flowdapt.services.relay import Relay
+
+        report = partial(self.health.tell, "broker")
+        return Relay(store=self.store, broker=self.broker, clock=self.clock, report=report)
+
     def deadlines(self) -> Deadlines:
         from flowdapt.api.server import Deadlines
 
@@ -218,6 +253,10 @@ class Parts:
             yield f"executor {name}", executor.run
         if self.settings.services.compute:
             yield "compute", self.compute.run
+        if self.settings.services.triggers:
+            yield "triggers", self.triggers.run
+        if self.broker.carries_events:
+            yield "relay", self._relay().run
         yield "measures", partial(self.measures.run, self.broker)
         yield "health", self.health.run
         yield "retention", self.retention.run

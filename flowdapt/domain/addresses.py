@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
-__all__ = ["database_risks", "is_local_host"]
+__all__ = ["broker_risks", "database_risks", "is_local_host"]
 
+_TLS_SCHEMES = frozenset({"tls", "rediss"})
 _TLS_MODES = frozenset({"require", "verify-ca", "verify-full"})
 
 
@@ -19,6 +20,29 @@ def is_local_host(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def broker_risks(url: str) -> list[str]:
+    """Return in words what is missing for a broker on another machine; empty when nothing is.
+
+    The URL may name several servers, separated by commas.
+    """
+    parts = urlsplit(url)
+    login, _, places = parts.netloc.rpartition("@")
+    if all(is_local_host(_host_of(place)) for place in places.split(",")):
+        return []
+    risks = []
+    if parts.scheme not in _TLS_SCHEMES:
+        risks.append("TLS (tls:// or rediss://)")
+    if not login.strip(":"):
+        risks.append("a login")
+    return risks
+
+
+def _host_of(place: str) -> str:
+    if place.startswith("["):
+        return place.partition("]")[0].strip("[")
+    return place.partition(":")[0]
 
 
 def database_risks(url: str, environ: Mapping[str, str]) -> list[str]:

@@ -14,4 +14,12 @@ def flowdapt_executors() -> dict[str, str]:
 
 @hookimpl
 def flowdapt_brokers() -> dict[str, str]:
-    return {"inprocess": "flowdapt.plugins.brokers.inprocess:InProcessBroker"}
+    nats = "flowdapt.plugins.brokers.nats:NatsBroker"
+    redis = "flowdapt.plugins.brokers.redis:RedisBroker"
+    return {
+        "inprocess": "flowdapt.plugins.brokers.inprocess:InProcessBroker",
+        "nats": nats,
+        "tls": nats,
+        "redis": redis,
+        "rediss": redis,
+    }

@@ -37,7 +37,8 @@ def flowdapt_executors() -> Mapping[str, str]:
 def flowdapt_brokers() -> Mapping[str, str]:
     """Declare brokers: kind -> import string of a `flowdapt.ports.broker.Broker` subclass.
 
-    The kind is the scheme of the setting `broker.url`.
+    The kind is the scheme of the setting `broker.url`; the class is called with that URL and with
+    `prefix=`, the setting `broker.prefix`. `flowdapt.testing.BrokerContract` tests one.
     """
     return {}
 

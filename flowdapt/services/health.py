@@ -95,6 +95,7 @@ class Health:
         self._slots = slots
         self._began = clock.monotonic()
         self._store_trouble: str | None = None
+        self._troubles: dict[str, str] = {}
 
     @property
     def takes_work(self) -> bool:
@@ -164,7 +165,13 @@ class Health:
         if self._disk.low:
             free = self._disk.free_bytes() // 1024**2
             found.append(f"only {free} MiB are free on the disk of the data")
-        return found
+        return [*found, *self._troubles.values()]
+
+    def tell(self, part: str, trouble: str | None) -> None:
+        """Warn of the trouble that a part has, until it tells that it has none."""
+        self._troubles.pop(part, None)
+        if trouble is not None:
+            self._troubles[part] = trouble
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look at the disk now and then, until cancelled."""

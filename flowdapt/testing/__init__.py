@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
+    "BrokerContract": "flowdapt.testing.broker_contract",
     "ExecutorContract": "flowdapt.testing.executor_contract",
     "FakeClock": "flowdapt.testing.fakes",
     "FakeExecutor": "flowdapt.testing.fakes",
     "MemoryLogs": "flowdapt.testing.fakes",
     "MemoryValues": "flowdapt.testing.fakes",
+    "OutsideBrokerContract": "flowdapt.testing.broker_outside",
     "StageBench": "flowdapt.testing.stages",
     "StageReport": "flowdapt.testing.stages",
     "StoreContract": "flowdapt.testing.store_contract",
@@ -22,11 +24,13 @@ _WHERE = {
 }
 
 __all__ = [
+    "BrokerContract",
     "ExecutorContract",
     "FakeClock",
     "FakeExecutor",
     "MemoryLogs",
     "MemoryValues",
+    "OutsideBrokerContract",
     "StageBench",
     "StageReport",
     "StoreContract",

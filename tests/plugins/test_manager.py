@@ -67,9 +67,12 @@ def test_the_built_in_parts_come_through_the_same_hooks() -> None:
     plugins = Plugins([])
     (info,) = plugins.plugins()
     assert (info.name, info.builtin, info.version) == ("builtin", True, __version__)
-    assert set(info.provides) == {"executor:local", "broker:inprocess"}
+    assert set(info.provides) == {
+        "executor:local",
+        *(f"broker:{kind}" for kind in ("inprocess", "nats", "tls", "redis", "rediss")),
+    }
     assert plugins.executor_kinds() == ["local"]
-    assert plugins.broker_kinds() == ["inprocess"]
+    assert plugins.broker_kinds() == ["inprocess", "nats", "redis", "rediss", "tls"]
     assert plugins.worker_extensions() == ()
 
 
