@@ -65,10 +65,13 @@ class Paths:
         return self.data / "backups"
 
 
+_CHOOSE = "set FLOWDAPT_HOME to a directory that you may write"
+
+
 def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
     """Return where this user's flowdapt lives: below FLOWDAPT_HOME, else where the platform says.
 
-    Raise StartRefused when no place is left whose socket path a socket can hold.
+    Raise StartRefused when there is no home, or no place whose socket path a socket can hold.
     """
     environ = os.environ if environ is None else environ
     chosen = environ.get("FLOWDAPT_HOME")
@@ -78,9 +81,14 @@ def find_paths(environ: Mapping[str, str] | None = None) -> Paths:
         return Paths(home, home, runtime, home / "logs", home)
     import platformdirs
 
-    data = platformdirs.user_data_path("flowdapt", appauthor=False)
-    config = platformdirs.user_config_path("flowdapt", appauthor=False)
-    logs = platformdirs.user_log_path("flowdapt", appauthor=False)
+    try:
+        data = platformdirs.user_data_path("flowdapt", appauthor=False)
+        config = platformdirs.user_config_path("flowdapt", appauthor=False)
+        logs = platformdirs.user_log_path("flowdapt", appauthor=False)
+    except RuntimeError:
+        raise StartRefused(
+            "this user has no home directory", code="start.no_home", fix=_CHOOSE
+        ) from None
     own = [base / "flowdapt" for base in _runtime_bases(environ)]
     candidates = [*own, data / "run", *_runtime_candidates(data, environ)]
     return Paths(config, data, _short_enough(data, candidates), logs)
@@ -127,9 +135,7 @@ def ensure_private_directory(path: Path, *, strict: bool = False) -> Path:
     except FileExistsError:
         raise UnsafeDirectory(f"{path} is not a directory", fix=f"move {path} away") from None
     except OSError as error:
-        raise StoreUnwritable(
-            f"{path} cannot be made: {error.strerror}", fix="choose another FLOWDAPT_HOME"
-        ) from None
+        raise StoreUnwritable(f"{path} cannot be made: {error.strerror}", fix=_CHOOSE) from None
     _refuse_unsafe(path, found, loose=0o077 if strict else 0o022)
     if not os.access(path, os.W_OK | os.X_OK) or _on_read_only_mount(path):
         raise StoreUnwritable(

@@ -172,3 +172,14 @@ def test_a_file_in_place_of_a_directory_is_refused(flowdapt_home: Path) -> None:
     (flowdapt_home / "file").touch()
     with pytest.raises(StartRefused, match="not a directory"):
         ensure_private_directory(flowdapt_home / "file")
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("platformdirs.user_data_path", homeless)
+    with pytest.raises(StartRefused) as refused:
+        find_paths({})
+    assert refused.value.exact_code == "start.no_home"
+    assert "FLOWDAPT_HOME" in str(refused.value.fix)

@@ -17,6 +17,7 @@ from flowdapt.domain.errors import InvalidInput
 
 commands = Commands()
 
+_NO_DOCUMENT = "document.none"
 MoreFiles = Annotated[list[str] | None, Arg("the same as -f", "FILE", "file")]
 
 
@@ -76,6 +77,8 @@ def validate(
         found, wrong = read(content, source=name)
         documents += found
         problems += wrong
+    if not documents and not problems:
+        raise _no_document(sources)
     checked = check_all(documents)
     error = invalid(checked, problems)
     if error is not None:
@@ -96,9 +99,19 @@ def send(session: Session, sources: Sources, *, dry_run: bool) -> list[dict[str,
     try:
         found = session.ask(calls.apply(sources.joined, dry_run=dry_run))
     except InvalidInput as error:
+        if error.exact_code == _NO_DOCUMENT:
+            raise _no_document(sources) from None
         raise sources.located(error) from None
     items: list[dict[str, Any]] = found["items"]
     return items
+
+
+def _no_document(sources: Sources) -> InvalidInput:
+    return InvalidInput(
+        f"{sources.names} holds no document",
+        code=_NO_DOCUMENT,
+        fix="flowdapt explain workflow  says what one may hold",
+    )
 
 
 def report(session: Session, applied: Sequence[Mapping[str, Any]], *, dry_run: bool) -> None:

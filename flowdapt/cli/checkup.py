@@ -60,6 +60,14 @@ def _directories(paths: Paths) -> Iterator[Finding]:
     wrong = False
     for path, strict in ((paths.data, False), (paths.logs, False), (paths.runtime, True)):
         if not path.exists():
+            if path == paths.data and not _can_be_made(path):
+                wrong = True
+                yield Finding(
+                    "directories",
+                    "problem",
+                    f"{path} cannot be made",
+                    "set FLOWDAPT_HOME to a directory that you may write",
+                )
             continue
         try:
             ensure_private_directory(path, strict=strict)
@@ -71,6 +79,11 @@ def _directories(paths: Paths) -> Iterator[Finding]:
             yield Finding("directories", "problem", error.message, error.fix, mend)
     if not wrong:
         yield Finding("directories", "ok", f"{paths.data} is private and writable")
+
+
+def _can_be_made(path: Path) -> bool:
+    above = next(one for one in path.parents if one.exists())
+    return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
 
 
 def _settings(paths: Paths) -> Iterator[Finding]:
@@ -106,7 +119,7 @@ def _is_stale(path: Path) -> bool:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             return False
-    except FileNotFoundError:
+    except OSError:
         return False
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(os.fspath(path)) != 0
@@ -183,6 +196,8 @@ def _through_the_daemon(session: Session) -> Iterator[Finding]:
             "orphans", "warning", f"{found['orphans']} files belong to no run",
             "flowdapt db gc", lambda: session.ask(system.gc()),
         )  # fmt: skip
+    for warning in session.ask(system.status()).get("warnings", ()):
+        yield Finding("daemon", "warning", warning, "flowdapt db gc  deletes what may go")
     for plugin in session.ask(system.plugins())["items"]:
         if plugin.get("error"):
             message = f"plugin {plugin['name']} is disabled: {plugin['error']}"

@@ -22,6 +22,11 @@ class Entry:
     group: bool = False
     also: tuple[str, ...] = ()
 
+    @property
+    def members(self) -> list[str]:
+        """Return the commands of a group."""
+        return self.usage.split("|") if self.group else []
+
 
 def _entries(section: str, *rows: tuple[str, str, str, str]) -> tuple[Entry, ...]:
     made = []

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from flowdapt.cli.commands import ENTRIES, find_entry
 from flowdapt.cli.grammar import FORMATS, Arg, Command, Commands, Opt, mark_of
 from flowdapt.cli.kinds import KIND_WORDS
+from flowdapt.cli.reading import RUN_STATES
 from flowdapt.cli.screen import Screen
 from flowdapt.cli.session import Common, Session
 from flowdapt.client.endpoints import artifacts, resources, runs, system
@@ -181,7 +182,7 @@ _OFFERS: dict[str, Offer] = {
     "kind": lambda _: KIND_WORDS,
     "resource-kind": lambda _: resources.PATHS,
     "name": _names_of,
-    "state": lambda _: ("queued", "running", "cancelling", "finished", "failed", "cancelled"),
+    "state": lambda _: RUN_STATES,
     "method": lambda _: ("GET", "POST", "PUT", "PATCH", "DELETE"),
     "workflow": lambda _: _asked(resources.list_("workflow", limit=200), _own_name),
     "run": lambda _: _asked(runs.list_(limit=50), _own_name),

@@ -87,6 +87,8 @@ def restore(
         session.output.many(
             {"items": rows, "next": None}, BACKUP_COLUMNS, name=lambda row: row["path"]
         )
+        if not found:
+            session.screen.note("flowdapt db backup  writes one", "dim")
         return 0
     with owned_files() as settings:
         database = sqlite_file(settings)

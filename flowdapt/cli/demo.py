@@ -46,9 +46,7 @@ def demo(
     session.screen.told(
         ("Training a model per weather series, against the best naive forecast.", "bold")
     )
-    session.ask(resource_calls.apply(documents()))
-    names = ", ".join(f"{kind} {name}" for kind, name in RESOURCES)
-    session.screen.told(("✔ applied ", "good"), (names, None))
+    _apply(session)
     found = submit(session, WORKFLOW, {}, follow=True)
     if not session.output.for_people:
         session.output.one(found, lambda: None)
@@ -59,6 +57,20 @@ def demo(
     if outcome_code(found):
         tell_error(session, found)
     return outcome_code(found)
+
+
+def _apply(session: Session) -> None:
+    """Apply the project; a config that was edited stays as it is."""
+    screen = session.screen
+    would = session.ask(resource_calls.apply(documents(), dry_run=True))["items"]
+    edited = [one for one in would if one["kind"] == "config" and one["action"] == "updated"]
+    session.ask(resource_calls.apply(documents(config=not edited)))
+    names = ", ".join(
+        f"{kind} {name}" for kind, name in RESOURCES if not edited or kind != "config"
+    )
+    screen.told(("✔ applied ", "good"), (names, None))
+    for one in edited:
+        screen.told(("✔ kept ", "good"), (f"config {one['name']}, which differs here", None))
 
 
 def _refuse_without_packages() -> None:
@@ -73,7 +85,9 @@ def _refuse_without_packages() -> None:
 
 def _show(session: Session, found: Mapping[str, Any]) -> None:
     screen = session.screen
-    screen.styled(*headline(found))
+    # The live view has said so already, where both go to one terminal.
+    if not (screen.live and screen.out.isatty()):
+        screen.styled(*headline(found))
     screen.data()
     headings, rows = describe_result(found["result"])
     draw(
@@ -116,8 +130,9 @@ def _say_what_next(session: Session, found: Mapping[str, Any]) -> None:
     )
     session.screen.note()
     session.screen.note("What next", "bold")
+    edge = max(len(command) for command, _ in steps)
     for command, meaning in steps:
-        session.screen.told((f"  {command:<44}", None), (meaning, "dim"))
+        session.screen.told((f"  {command:<{edge}}  ", None), (meaning, "dim"))
 
 
 def _artifacts(session: Session) -> list[dict[str, Any]]:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.session import Session
+from flowdapt.cli.usage import closest
 from flowdapt.client.endpoints import runs as calls
 from flowdapt.client.wire import Feed
-from flowdapt.domain.errors import Unreachable
+from flowdapt.domain.errors import NotFound, Unreachable
 
 commands = Commands()
 
@@ -37,7 +38,10 @@ def logs(
     bare: Annotated[bool, Opt("--bare", "the text alone, without time and stage")] = False,
 ) -> None:
     """Print what the stages of a run printed and logged."""
-    uid = session.ask(calls.get(run))["uid"]
+    found = session.ask(calls.get(run))
+    uid = found["uid"]
+    if stage is not None:
+        _refuse_unknown_stage(found, stage)
     which: dict[str, Any] = {"stage": stage, "level": level, "grep": grep, "index": index}
     if follow:
         session.output.refuse_one_document("-f")
@@ -51,6 +55,17 @@ def logs(
             [session.ask(calls.logs(uid, tail=True, limit=limit, context=context, **which))]
         )
     _print(session, pages, bare=bare)
+
+
+def _refuse_unknown_stage(run: Mapping[str, Any], stage: str) -> None:
+    names = [one["name"] for one in run.get("stages") or ()]
+    if stage not in names:
+        near = closest(stage, names)
+        raise NotFound(
+            f"run {run['name']} has no stage {stage!r}",
+            code="stage.not_found",
+            fix=f"did you mean {near!r}?" if near else f"its stages are {', '.join(names)}",
+        )
 
 
 def _follow(session: Session, run: str, feed: Feed[Any], *, bare: bool) -> None:

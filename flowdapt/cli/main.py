@@ -6,6 +6,7 @@ Imports only the command that is asked for. Holds the one table from errors to e
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -52,6 +53,11 @@ _WITH_VALUE = {
     "--namespace",
     "--request-timeout",
 }
+# What other programs call it.
+_ELSEWHERE = {
+    "create": "apply", "list": "get", "ps": "runs ls", "start": "up", "stop": "down",
+    "tui": "top", "ui": "top",
+}  # fmt: skip
 _HELP = {"-h", "--help", "help"}
 
 
@@ -125,6 +131,13 @@ def _guarded(leading: list[str], words: list[str]) -> int:
         return exit_code_of(error)
     except (KeyboardInterrupt, BrokenPipeError):
         raise
+    except OSError as error:
+        screen.flush()
+        if verbose:
+            _traceback()
+        told = _of_file(error)
+        complain(screen, told)
+        return exit_code_of(told)
     except Exception as error:
         screen.flush()
         if verbose:
@@ -139,6 +152,20 @@ def _unforeseen(error: Exception) -> errors.FlowdaptError:
     )
 
 
+def _of_file(error: OSError) -> errors.FlowdaptError:
+    """Return what a file that the person named is told as; other failures are ours."""
+    from flowdapt.cli.usage import UsageProblem
+
+    if error.filename is None or error.strerror is None:
+        return _unforeseen(error)
+    message = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, FileNotFoundError):
+        return errors.NotFound(message, code="file.missing")
+    if isinstance(error, PermissionError):
+        return errors.Denied(message, fix="choose a place that you may write")
+    return UsageProblem(message)
+
+
 def _traceback() -> None:
     import traceback
 
@@ -151,7 +178,7 @@ def _traceback() -> None:
 def _dispatch(screen: Screen, leading: list[str], words: list[str]) -> int:
     from flowdapt.cli.grammar import parse
 
-    entry = _entry(words[0])
+    entry = _entry(words)
     commands = _load(entry.module)
     rest = words[1:]
     prog = f"flowdapt {entry.name}"
@@ -174,14 +201,25 @@ def _load(module: str) -> Commands:
     return commands
 
 
-def _entry(word: str) -> Entry:
-    from flowdapt.cli.usage import UsageProblem, closest
+def _entry(words: Sequence[str]) -> Entry:
+    from flowdapt.cli.usage import UsageProblem
 
-    found = find_entry(word)
+    found = find_entry(words[0])
     if found is None:
-        near = closest(word, [name for one in ENTRIES for name in (one.name, *one.also)])
-        raise UsageProblem(f"there is no command {word!r}", suggestion=near, fix="flowdapt --help")
+        near = _meant(words[0])
+        fix = shlex.join(["flowdapt", *near.split(), *words[1:]]) if near else "flowdapt --help"
+        raise UsageProblem(f"there is no command {words[0]!r}", suggestion=near, fix=fix)
     return found
+
+
+def _meant(word: str) -> str | None:
+    """Return the command that was probably meant, also one of a group: `why` is `runs why`."""
+    from flowdapt.cli.usage import closest
+
+    if word in _ELSEWHERE:
+        return _ELSEWHERE[word]
+    within = next((f"{one.name} {word}" for one in ENTRIES if word in one.members), None)
+    return within or closest(word, [name for one in ENTRIES for name in (one.name, *one.also)])
 
 
 def _within(entry: Entry, commands: Commands, rest: list[str]) -> tuple[Command, list[str]]:

@@ -36,7 +36,7 @@ _DONE = frozenset({"finished", "skipped"})
 _RICH = {
     "good": "blue", "bad": "bold red", "busy": "cyan", "warn": "yellow", "dim": "dim", None: "",
 }  # fmt: skip
-_BAR = 24
+_BAR, _BAR_PLACE, _LEAST_BESIDE_A_BAR = 24, 2, 40
 
 
 def done_share(stage: Found) -> float | None:
@@ -166,10 +166,13 @@ class _Bars:
         stages = self._run.get("stages") or []
         shown = _those_that_fit(stages, console.height - 4)
         grid = Table.grid(padding=(0, 2))
-        for _ in range(5):
-            grid.add_column(no_wrap=True)
-        for stage in shown:
-            grid.add_row(*self._row(stage))
+        rows = [self._row(stage) for stage in shown]
+        # A bar is the first to go where there is little room: its count says the same.
+        room = console.width >= _BAR + _LEAST_BESIDE_A_BAR
+        for row in rows:
+            grid.add_row(*(cell for place, cell in enumerate(row) if room or place != _BAR_PLACE))
+        for column in grid.columns:
+            column.no_wrap = True
         parts: list[RenderableType] = [self._head(self._run, stages), grid]
         if len(shown) < len(stages):
             parts.append(Text(f"  … {amount(len(stages) - len(shown), 'more stage')}", style="dim"))

@@ -13,14 +13,19 @@ from flowdapt.cli.usage import UsageProblem, closest
 from flowdapt.domain.errors import NotFound
 
 __all__ = [
+    "RUN_STATES",
+    "count",
     "duration_s",
     "inputs_of",
     "moment_ago",
     "open_pairs",
     "read_bytes",
     "read_pairs",
+    "run_state",
     "value_of",
 ]
+
+RUN_STATES = ("queued", "running", "cancelling", "finished", "failed", "cancelled")
 
 
 def value_of(text: str) -> Any:
@@ -123,6 +128,24 @@ def _names_beside(path: Path) -> list[str]:
         return [one.name for one in path.parent.iterdir()]
     except OSError:
         return []
+
+
+def run_state(text: str) -> str:
+    """Read a state of runs."""
+    if text not in RUN_STATES:
+        raise UsageProblem(
+            f"there is no state {text!r}",
+            suggestion=closest(text, RUN_STATES),
+            fix=f"states are {', '.join(RUN_STATES)}",
+        )
+    return text
+
+
+def count(text: str) -> int:
+    """Read a number that counts something."""
+    if not text.isdecimal() or int(text) == 0:
+        raise UsageProblem(f"{text!r} is not a number of things", fix="write 1, 2, 3, …")
+    return int(text)
 
 
 def duration_s(text: str) -> float:

@@ -11,7 +11,7 @@ from flowdapt.cli.cells import moment
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.kinds import kind_of
 from flowdapt.cli.lists import LISTS
-from flowdapt.cli.reading import moment_ago, read_pairs
+from flowdapt.cli.reading import count, moment_ago, read_pairs
 from flowdapt.cli.run_lists import delete_runs, list_runs
 from flowdapt.cli.run_page import show_run
 from flowdapt.cli.session import Session
@@ -43,7 +43,7 @@ def get(
         list[str] | None, Opt("--where", "field to match: state=failed, since=2d", "FIELD=VALUE")
     ] = None,
     sort: Annotated[str | None, Opt("--sort", "field to sort by; - reverses", "FIELD")] = None,
-    limit: Annotated[int, Opt("--limit", "at most so many", "N")] = 50,
+    limit: Annotated[int, Opt("--limit", "at most so many", "N", parse=count)] = 50,
     watch: Annotated[bool, Opt("-w --watch", "go on and print what changes")] = False,
 ) -> None:
     """List things of a kind, or print some by name."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from flowdapt.cli.cells import age, amount, duration, short, size, state_style, state_word
@@ -15,6 +17,7 @@ from flowdapt.domain.yaml_writing import to_yaml
 __all__ = ["headline", "show_error", "show_run", "show_value", "tell_error", "tell_failed_items"]
 
 Found = Mapping[str, Any]
+_FRAME = re.compile(r'  File "(.+)", line (\d+), in (.+)$')
 _ONE_LINE, _MOST_LINES, _LONGEST_LINE = 120, 12, 200
 
 
@@ -107,9 +110,29 @@ def _error_lines(run: Found, *, verbose: bool) -> list[tuple[tuple[str, str | No
         (("✖ ", "bad"), (where, "bold"), (f"  {kind}: {first}", None), _code(run)),
         *(((f"    {line}", None),) for line in rest),
     ]
-    if verbose:
-        lines += [((f"    {line}", "dim"),) for line in error.get("traceback", "").splitlines()]
+    traceback = (error.get("traceback") or "").splitlines()
+    shown = traceback if verbose else _last_place(traceback)
+    lines += [((f"    {line}", "dim"),) for line in shown]
     return [*lines, *_ways_out(run, verbose=verbose)]
+
+
+def _last_place(traceback: Sequence[str]) -> list[str]:
+    """Return where in the user's code it happened: `file:line in function`, and the line itself."""
+    for place in range(len(traceback) - 1, -1, -1):
+        found = _FRAME.match(traceback[place])
+        if found:
+            path, line, function = found.groups()
+            source = [one for one in traceback[place + 1 : place + 2] if one.startswith("    ")]
+            return [f"at {_from_here(path)}:{line} in {function}", *source]
+    return []
+
+
+def _from_here(path: str) -> str:
+    """Return a path as it is short from the working directory, where it lies below that."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return path
 
 
 def _code(run: Found) -> tuple[str, str | None]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from flowdapt.cli.cells import moment, state_style, state_word
 from flowdapt.cli.grammar import Arg, Commands, Opt
-from flowdapt.cli.reading import duration_s, moment_ago, read_pairs
+from flowdapt.cli.reading import count, duration_s, moment_ago, read_pairs, run_state
 from flowdapt.cli.run import print_result, report
 from flowdapt.cli.run_lists import delete_runs, list_runs
 from flowdapt.cli.run_page import headline, show_run, tell_error, tell_failed_items
@@ -29,7 +29,8 @@ def ls(
     session: Session,
     *,
     state: Annotated[
-        list[str] | None, Opt("--state", "only in this state; repeat for more", "STATE", "state")
+        list[str] | None,
+        Opt("--state", "only in this state; repeat for more", "STATE", "state", run_state),
     ] = None,
     workflow: Annotated[
         str | None, Opt("--workflow -w", "only of this workflow", "NAME", "workflow")
@@ -48,7 +49,7 @@ def ls(
     sort: Annotated[
         str | None, Opt("--sort", "created, started, finished or duration; - reverses", "FIELD")
     ] = None,
-    limit: Annotated[int, Opt("--limit", "at most so many", "N")] = 50,
+    limit: Annotated[int, Opt("--limit", "at most so many", "N", parse=count)] = 50,
     every: Annotated[bool, Opt("--all", "all of them, page after page")] = False,
 ) -> None:
     """List runs, newest first."""

@@ -5,6 +5,7 @@ Colour only on a terminal that wants it (NO_COLOR, --no-color, TERM=dumb); width
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from dataclasses import dataclass
@@ -39,9 +40,8 @@ class Screen:
     @classmethod
     def of_this_process(cls, *, no_color: bool = False, quiet: bool = False) -> Screen:
         for stream in (sys.stdout, sys.stderr):
-            # What the terminal's encoding cannot show is escaped, never an error.
             if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")
+                stream.reconfigure(errors=_PLAINER)
         plain = no_color or bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         return cls(
             sys.stdout,
@@ -96,6 +96,22 @@ class Screen:
     def _join(self, parts: tuple[tuple[str, str | None], ...], color: bool) -> str:
         safe = ((escape_controls(text), style) for text, style in parts)
         return "".join(paint(text, style) if color else text for text, style in safe)
+
+
+# Each takes one column, as what it stands for.
+_PLAIN = str.maketrans("✔▶✖◌·▣■\N{MINUS SIGN}↻◐▲…≈°█▇▆▅▄▃▂▁", "+>xo.##-~%!~~'@#*+=-._")
+_PLAINER = "flowdapt.plainer"
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """Write what the terminal's encoding cannot show as near as ASCII comes, else escaped."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error(_PLAINER, _plainer)
 
 
 def _width() -> int | None:

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -49,14 +51,28 @@ def install(
         session.screen.ready(text)
         return
     path = _unit_path()
+    before = path.read_bytes() if path.exists() else None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     if start:
-        _systemctl("daemon-reload")
-        _systemctl("enable", "--now", _UNIT)
+        with _put_back_if_refused(path, before):
+            _systemctl("daemon-reload")
+            _systemctl("enable", "--now", _UNIT)
         session.screen.note("✔ running; it starts with your session", "good")
         session.screen.note("  to keep it after you log out:  loginctl enable-linger", "dim")
     session.output.acted("installed", "unit", str(path))
+
+
+@contextmanager
+def _put_back_if_refused(path: Path, before: bytes | None) -> Iterator[None]:
+    try:
+        yield
+    except Unavailable:
+        if before is None:
+            path.unlink()
+        else:
+            path.write_bytes(before)
+        raise
 
 
 @commands.add("remove")

@@ -23,6 +23,8 @@ TERMINAL = frozenset({"finished", "failed", "cancelled"})
 # How long after a Ctrl-C another one still means the run.
 SECOND_THOUGHTS_S = 1.5
 _BETWEEN_STREAMS_S = 0.05
+# A run that waits longer than this for its beginning has a reason to tell.
+_BEGINS_WITHIN_S = 1.0
 
 
 class Detached(KeyboardInterrupt):
@@ -48,6 +50,7 @@ def wait_for(
     session.waits = True
     try:
         with _left_by_interrupt(session, run["name"]):
+            run = _begun(session, run, deadline)
             if follow or session.screen.live:
                 return _followed(session, run, deadline)
             return _asked(session, run, deadline)
@@ -55,6 +58,30 @@ def wait_for(
         raise _stopped_meanwhile(run, error) from error
     finally:
         session.waits = False
+
+
+def _begun(session: Session, run: Found, deadline: float | None) -> Found:
+    """Give a queued run a moment to begin; of one that does not, tell why."""
+    until = min(time.monotonic() + _BEGINS_WITHIN_S, deadline or float("inf"))
+    while run["state"] == "queued":
+        if time.monotonic() > until:
+            _tell_why(session, run)
+            break
+        time.sleep(_BETWEEN_STREAMS_S)
+        run = session.ask(calls.get(run["uid"]))
+    return run
+
+
+def _tell_why(session: Session, run: Found) -> None:
+    reason = session.ask(calls.explain(run["uid"]))["items"][0]
+    session.screen.told(
+        ("◌ queued", "warn"),
+        (f"  {run['name']}", "bold"),
+        (f"  {reason['message']}", None),
+        (f"   [{reason['code']}]", "dim"),
+    )
+    if reason.get("fix"):
+        session.screen.told(("  fix:  ", "bold"), (reason["fix"], None))
 
 
 def _asked(session: Session, run: Found, deadline: float | None) -> Found:

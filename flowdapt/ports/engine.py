@@ -38,6 +38,14 @@ class Engine(Protocol):
         """Say whether a run submitted now would be driven here at once. Never blocks."""
         ...
 
+    def refuses(self, executor: str) -> bool:
+        """Say whether no run can ever be driven here on that executor. Never blocks."""
+        ...
+
+    def holds(self) -> str | None:
+        """Say in words why no run is begun here now; None while runs are begun. Never blocks."""
+        ...
+
     def live(self, uid: str) -> Mapping[str, LiveStage]:
         """Return what runs now of a run driven here, by stage; empty for others. Never blocks."""
         ...

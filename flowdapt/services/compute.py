@@ -81,6 +81,18 @@ class Compute:
             and self._has_room()
         )
 
+    def refuses(self, executor: str) -> bool:
+        return executor not in self._executors
+
+    def holds(self) -> str | None:
+        if self._draining:
+            return "the daemon is draining"
+        if not self._has_room():
+            return "too little disk is free to begin a run (storage.min_free)"
+        if len(self._drivers) >= self._max_open:
+            return f"{len(self._drivers)} runs are open, as many as are driven at once"
+        return None
+
     def live(self, uid: str) -> Mapping[str, LiveStage]:
         driver = self._drivers.get(uid)
         return driver.live() if driver is not None else {}

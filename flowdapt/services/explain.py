@@ -7,6 +7,7 @@ from datetime import datetime
 
 from flowdapt.domain.records import RunRecord, StageRecord
 from flowdapt.domain.run import Reason, RunState, StageState
+from flowdapt.domain.task import ErrorInfo
 from flowdapt.domain.workflow import WorkflowSpec
 from flowdapt.ports.engine import LiveStage
 
@@ -14,11 +15,19 @@ __all__ = ["explain"]
 
 
 def explain(
-    run: RunRecord, stages: Sequence[StageRecord], live: Mapping[str, LiveStage], now: datetime
+    run: RunRecord,
+    stages: Sequence[StageRecord],
+    live: Mapping[str, LiveStage],
+    now: datetime,
+    *,
+    holds: str | None = None,
 ) -> list[Reason]:
-    """Return one sentence for the run, then one for each stage that is not plainly finished."""
+    """Return one sentence for the run, then one for each stage that is not plainly finished.
+
+    `holds` is why no run at all is begun now.
+    """
     spec = WorkflowSpec.model_validate_json(run.definition)
-    reasons = [_of_run(run, spec, now)]
+    reasons = [_of_queued(run, spec, holds) if run.state is RunState.QUEUED else _of_run(run)]
     states = {stage.name: stage for stage in stages}
     for stage in stages:
         reason = _of_stage(run, stage, spec, states, live.get(stage.name), now)
@@ -27,20 +36,25 @@ def explain(
     return reasons
 
 
-def _of_run(run: RunRecord, spec: WorkflowSpec, now: datetime) -> Reason:
+def _of_queued(run: RunRecord, spec: WorkflowSpec, holds: str | None) -> Reason:
     subject = f"run {run.name}"
-    if run.state is RunState.QUEUED:
-        limit = spec.concurrency
-        if limit is not None:
-            text = f"workflow {run.workflow!r} may have {limit.max_runs} open run(s) at once; this one waits its turn"
-            return Reason(
-                subject=subject,
-                code="run.concurrency",
-                message=text,
-                fix=f"flowdapt runs ls --workflow {run.workflow}",
-            )
-        text = "no compute service has claimed it yet (starting, draining, or at its limit of open runs)"
-        return Reason(subject=subject, code="run.unclaimed", message=text, fix="flowdapt status")
+    limit = spec.concurrency
+    if holds is not None:
+        return Reason(subject=subject, code="run.held", message=holds, fix="flowdapt status")
+    if limit is not None:
+        text = f"workflow {run.workflow!r} may have {limit.max_runs} open run(s) at once; this one waits its turn"
+        return Reason(
+            subject=subject,
+            code="run.concurrency",
+            message=text,
+            fix=f"flowdapt runs ls --workflow {run.workflow}",
+        )
+    text = "no compute service has claimed it yet"
+    return Reason(subject=subject, code="run.unclaimed", message=text, fix="flowdapt status")
+
+
+def _of_run(run: RunRecord) -> Reason:
+    subject = f"run {run.name}"
     if run.state is RunState.RUNNING and run.owner is None:
         text = "its daemon let go of it; the next compute service takes it over"
         return Reason(subject=subject, code="run.unowned", message=text, fix="flowdapt up")
@@ -77,11 +91,7 @@ def _failed_run(run: RunRecord, subject: str) -> Reason:
             message=f"it took longer than its timeout of {run.timeout_s:g} s",
             fix=f"raise spec.timeout, then  flowdapt runs retry {run.name}",
         )
-    where = (
-        f"stage {run.error.stage!r}: {run.error.type}: {run.error.message}"
-        if run.error
-        else run.reason
-    )
+    where = f"stage {run.error.stage!r}: {_said(run.error)}" if run.error else run.reason
     return Reason(
         subject=subject,
         code=f"run.{run.reason}",
@@ -139,9 +149,13 @@ def _of_stage(
     return None
 
 
+def _said(error: ErrorInfo) -> str:
+    return f"{error.type.removeprefix('builtins.')}: {error.message}"
+
+
 def _failed_stage(run: RunRecord, stage: StageRecord, subject: str) -> Reason:
     error = stage.error
-    text = f"{error.type}: {error.message}" if error else (stage.reason or "it failed")
+    text = _said(error) if error else (stage.reason or "it failed")
     if stage.reason == "stage_crashed":
         text = f"its worker died {stage.losses} times: {text}"
     return Reason(

@@ -279,7 +279,8 @@ class Runs:
         run = await self._store.get_run(ident)
         stages = await self._store.list_stages(run.uid)
         live = self._engine.live(run.uid) if self._engine is not None else {}
-        return explain(run, stages, live, self._clock.now())
+        holds = self._engine.holds() if self._engine is not None else None
+        return explain(run, stages, live, self._clock.now(), holds=holds)
 
     # -- changing ------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from flowdapt.domain import facts
-from flowdapt.domain.errors import InvalidInput, Problem
+from flowdapt.domain.errors import InvalidInput, NotFound, Problem
 from flowdapt.domain.names import new_run_name, new_uid
 from flowdapt.domain.records import NewRun, RunRecord, StageRecord, Submission
 from flowdapt.domain.resource import canonical, digest_of
@@ -70,6 +70,7 @@ class Submitter:
         """Return a run of the workflow, not stored yet."""
         spec = compiled.spec
         uid = new_uid()
+        executor = self._executor(request.executor)
         run = RunRecord(
             uid=uid,
             name=new_run_name(uid),
@@ -78,7 +79,7 @@ class Submitter:
             state=RunState.QUEUED,
             source=source,
             namespace=request.namespace,
-            executor=request.executor or self.default_executor,
+            executor=executor,
             definition=compiled.definition,
             config=compiled.config,
             input=await self._input_value(uid, request.input),
@@ -90,6 +91,16 @@ class Submitter:
             timeout_s=spec.timeout if request.timeout is None else request.timeout,
         )
         return self._ready_to_store(run, spec, _pending_stages(spec))
+
+    def _executor(self, asked: str | None) -> str:
+        name = asked or self.default_executor
+        if self._engine is not None and self._engine.refuses(name):
+            raise NotFound(
+                f"there is no executor {name!r}",
+                code="executor.not_found",
+                fix="flowdapt executor ls",
+            )
+        return name
 
     async def _input_value(self, uid: str, value: dict[str, object]) -> ValueRef:
         data = msgspec.json.encode(value)
@@ -148,7 +159,7 @@ class Submitter:
             state=RunState.QUEUED,
             source="retry",
             namespace=parent.namespace,
-            executor=request.executor or parent.executor,
+            executor=self._executor(request.executor or parent.executor),
             definition=parent.definition,
             config=parent.config,
             input=value,

@@ -281,3 +281,15 @@ def test_rollback_stores_the_old_revision_as_a_new_one(flowdapt: Program, fake: 
     assert fake.calls("POST", "/apply")[1].json() == [
         {"kind": "config", "metadata": {"name": "c"}, "spec": {"data": {"a": 1}}}
     ]
+
+
+@pytest.mark.parametrize("command", ["apply", "validate"])
+def test_a_file_without_a_document_is_named(
+    flowdapt: Program, fake: FakeDaemon, tmp_path: Path, command: str
+) -> None:
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("# nothing yet\n")
+    fake.on("POST", "/apply", problem(422, "document.none", "there is no document in the body"))
+    ended = flowdapt(command, "-f", str(empty))
+    assert ended.code == 5
+    assert f"{empty} holds no document" in ended.err

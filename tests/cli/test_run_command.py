@@ -145,6 +145,7 @@ def test_following_tells_each_stage_once_in_lines(flowdapt: Program, fake: FakeD
     items = {"total": 6, "finished": 2, "failed": 1, "running": 2}
     fake.on("POST", SUBMIT, answer(run(state="queued", result=None), 202))
     fake.on("GET", "/runs", answer({"items": [], "next": None}))
+    fake.on("GET", f"/runs/{run()['uid']}", answer(run(state="running", result=None)))
     fake.on(
         "GET", f"/runs/{run()['uid']}/watch",
         lambda _: stream(
@@ -220,3 +221,44 @@ def test_what_a_stage_returned_cannot_steer_the_terminal(
         ended = flowdapt("run", "train", *words)
         assert not any(c in ended.out + ended.err for c in "\x1b\x07\x9b\u202e"), words
     assert json.loads(flowdapt("run", "train", "-o", "json").out)["name"] == evil
+
+
+@pytest.mark.parametrize("words", [[], ["--follow"]])
+def test_a_run_that_does_not_begin_says_why(
+    flowdapt: Program, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(waiting, "_BEGINS_WITHIN_S", 0)
+    queued = run(state="queued", result=None)
+    reason = {
+        "subject": "run r",
+        "code": "run.held",
+        "message": "too little disk is free",
+        "fix": "flowdapt status",
+    }
+    fake.on("POST", SUBMIT, answer(queued, 202))
+    fake.on("GET", f"/runs/{queued['uid']}", answer(queued), answer(queued), answer(run()))
+    fake.on("GET", f"/runs/{queued['uid']}/explain", answer({"items": [reason]}))
+    fake.on("GET", "/runs", answer({"items": [], "next": None}))
+    fake.on("GET", f"/runs/{queued['uid']}/watch", lambda _: stream(("run", run())))
+    ended = flowdapt("run", "train", *words)
+    assert ended.code == 0
+    assert "too little disk is free   [run.held]" in ended.err
+    assert "fix:  flowdapt status" in ended.err
+
+
+def test_a_failure_names_the_line_of_the_users_code(
+    flowdapt: Program, fake: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    traceback = (
+        "Traceback (most recent call last):\n"
+        '  File "/elsewhere/a.py", line 3, in outer\n    inner()\n'
+        f'  File "{tmp_path}/modules/b.py", line 8, in inner\n    return 1 / 0\n'
+        "ZeroDivisionError: division by zero\n"
+    )
+    fake.on("POST", SUBMIT, answer(run(state="failed", error=ERROR | {"traceback": traceback})))
+    told = flowdapt("run", "train").err.splitlines()
+    assert "    at modules/b.py:8 in inner" in told
+    assert "        return 1 / 0" in told
+    assert not any("a.py" in line for line in told)
+    assert "a.py" in flowdapt("run", "train", "-v").err

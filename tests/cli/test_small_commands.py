@@ -409,3 +409,45 @@ def test_the_systemd_unit_is_written_where_systemd_looks(
     ended = flowdapt("service", "install")
     assert ended.code == 7
     assert "systemctl" in ended.err
+
+
+def test_a_unit_that_systemd_refuses_is_taken_back(
+    flowdapt: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = tmp_path / "bin" / "systemctl"
+    refusing.parent.mkdir()
+    refusing.write_text("#!/bin/sh\necho no bus >&2; exit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", str(refusing.parent))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    ended = flowdapt("service", "install")
+    assert ended.code == 7
+    assert "no bus" in ended.err
+    unit = tmp_path / "config" / "systemd" / "user" / "flowdapt.service"
+    assert not unit.exists()
+    unit.write_text("mine")
+    assert flowdapt("service", "install").code == 7
+    assert unit.read_text() == "mine"
+
+
+def test_lines_of_a_stage_that_does_not_exist_are_refused(
+    flowdapt: Program, fake: FakeDaemon
+) -> None:
+    fake.on("GET", "/runs/r", answer(run(stages=[{"name": "fit"}, {"name": "report"}])))
+    ended = flowdapt("logs", "r", "--stage", "fitt")
+    assert ended.code == 3
+    assert "did you mean 'fit'?" in ended.err
+
+
+def test_the_doctor_finds_a_home_that_cannot_be_made(
+    flowdapt: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FLOWDAPT_HOME", str(tmp_path / "file" / "home"))
+    ended = flowdapt("doctor", "-o", "json")
+    assert ended.code == 1
+    (found,) = [one for one in ended.json()["items"] if one["check"] == "directories"]
+    assert (found["level"], found["message"]) == (
+        "problem",
+        f"{tmp_path / 'file' / 'home'} cannot be made",
+    )

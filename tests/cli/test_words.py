@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from flowdapt.cli.commands import ENTRIES
 from flowdapt.cli.main import EXIT_CODES, _load, exit_code_of
+from flowdapt.cli.screen import Screen
 from flowdapt.cli.usage import UsageProblem
 from flowdapt.domain import errors
 from tests.cli.conftest import Program
 from tests.client.fake_daemon import FakeDaemon, answer, problem, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COMMANDS = [
     (entry.name, sub)
@@ -54,6 +60,10 @@ def test_every_option_and_word_is_explained(words: tuple[str, str]) -> None:
     [
         (["rnus", "ls"], "runs"),
         (["statsu"], "status"),
+        (["why", "x"], "runs why"),
+        (["ls"], "runs ls"),
+        (["ui"], "top"),
+        (["runs", "ls", "--state", "runing"], "running"),
         (["runs", "shwo", "x"], "show"),
         (["run", "train", "--folow"], "--follow"),
         (["runs", "ls", "--limt", "3"], "--limit"),
@@ -200,3 +210,31 @@ def test_flowctl_words_of_the_earlier_program_work(
     assert flowdapt("get", "workflow", "--format", "name").out == "w\n"
     assert flowdapt("apply", "-p", "-", stdin="kind: workflow").code == 0
     assert flowdapt("apply", "--path", "-", stdin="kind: workflow").code == 0
+
+
+def test_the_way_out_is_the_whole_command_that_was_meant(flowdapt: Program) -> None:
+    assert (
+        "fix:  flowdapt runs retry 'my run' --follow" in flowdapt("retry", "my run", "--follow").err
+    )
+
+
+@pytest.mark.parametrize(
+    ("directory", "code"),
+    [("file/inside", 2), ("file", 2), ("/proc/flowdapt/inside", 3)],
+)
+def test_a_place_that_cannot_be_written_is_no_bug_of_ours(
+    flowdapt: Program, tmp_path: Path, directory: str, code: int
+) -> None:
+    (tmp_path / "file").touch()
+    ended = flowdapt("init", str(tmp_path / directory))
+    assert ended.code == code
+    assert "internal" not in ended.err
+
+
+def test_glyphs_become_ascii_where_the_encoding_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
+    screen = Screen.of_this_process()
+    screen.data("✔ finished  ◌ queued  é")
+    screen.flush()
+    assert written.getvalue() == b"+ finished  o queued  \\xe9\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flowdapt.demo import ARTIFACT_PREFIX, RESOURCES
+from flowdapt.demo import ARTIFACT_PREFIX, CONFIG, RESOURCES
 from tests.e2e.shells import Shell
 
 if TYPE_CHECKING:
@@ -43,6 +43,14 @@ def test_the_demo_runs_tells_what_came_out_and_is_removed_whole(shell: Shell) ->
         if one["name"].startswith(ARTIFACT_PREFIX)
     ]
     assert shell("run", "weather_predict", "--result-only").returncode == 0
+
+    edited = shell.home / "edited.yaml"
+    config = shell("get", "config", CONFIG, "-o", "yaml", ok=True).stdout
+    edited.write_text(config.replace("folds: 4", "folds: 3"))
+    shell("apply", "-f", str(edited), ok=True)
+    assert f"kept config {CONFIG}" in shell("demo", ok=True).stderr
+    assert shell.json("get", "config", CONFIG)["spec"]["data"]["model"]["folds"] == 3
+    edited.unlink()
 
     cleaned = shell("demo", "--clean", ok=True)
     assert "removed" in cleaned.stderr

@@ -82,7 +82,11 @@ class House:
 
 @asynccontextmanager
 async def house(
-    executor: FakeExecutor | None = None, *, store: MemoryStore | None = None, owner: str = "one"
+    executor: FakeExecutor | None = None,
+    *,
+    store: MemoryStore | None = None,
+    owner: str = "one",
+    has_room: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[House]:
     clock = FakeClock()
     store = store or MemoryStore(clock)
@@ -90,7 +94,10 @@ async def house(
     broker, logs, values = InProcessBroker(), MemoryLogs(), MemoryValues()
     executor = executor or FakeExecutor()
     compute = Compute(
-        DriverTools(store, broker, logs, values, clock), {"local": executor}, owner=owner
+        DriverTools(store, broker, logs, values, clock),
+        {"local": executor},
+        owner=owner,
+        has_room=has_room,
     )
     workflows = Workflows()
     runs = Runs(
@@ -572,12 +579,44 @@ async def test_a_run_on_an_executor_that_does_not_exist_fails_visibly(
 ) -> None:
     async with house() as h:
         h.workflows.add("w", stage("a"))
-        run, _ = await h.runs.submit("w", RunRequest(executor="mars"))
+        elsewhere = Runs(
+            store=h.store,
+            broker=h.broker,
+            values=MemoryValues(),
+            logs=h.logs,
+            clock=h.clock,
+            catalog=h.workflows,
+        )
+        run, _ = await elsewhere.submit("w", RunRequest(executor="mars"))
         await trio.sleep(6)
         ended = await h.runs.get(run.uid)
         assert (ended.state, ended.reason) == (RunState.FAILED, "internal")
         assert ended.error is not None
         assert "mars" in ended.error.message
+
+
+async def test_a_submission_to_an_executor_that_does_not_exist_is_refused(
+    autojump_clock: MockClock,
+) -> None:
+    async with house() as h:
+        h.workflows.add("w", stage("a"))
+        with pytest.raises(NotFound, match="mars") as refused:
+            await h.runs.submit("w", RunRequest(executor="mars"))
+        assert refused.value.exact_code == "executor.not_found"
+        assert not (await h.runs.list_(RunFilter())).items
+
+
+async def test_a_run_that_waits_for_disk_says_so(autojump_clock: MockClock) -> None:
+    room = [False]
+    async with house(has_room=lambda: room[0]) as h:
+        h.workflows.add("w", stage("a"), concurrency={"max_runs": 1})
+        run, _ = await h.runs.submit("w", RunRequest())
+        reason = (await h.runs.explain(run.uid))[0]
+        assert (reason.code, reason.fix) == ("run.held", "flowdapt status")
+        assert "storage.min_free" in reason.message
+        room[0] = True
+        await trio.sleep(6)
+        assert (await h.runs.explain(run.uid))[0].code == "run.finished"
 
 
 async def test_open_runs_are_listed_by_state(autojump_clock: MockClock) -> None:
