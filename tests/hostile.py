@@ -84,6 +84,8 @@ def ask(address: str, sent: bytes) -> Answer:
     raw = exchange(address, sent)
     taken = time.perf_counter() - began
     head, _, body = raw.partition(b"\r\n\r\n")
+    if head.startswith(b"HTTP/1.1 100"):
+        head, _, body = body.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     assert first.startswith("HTTP/1.1 "), raw[:200]
     headers = dict(line.lower().split(": ", 1) for line in lines)

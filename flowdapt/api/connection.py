@@ -6,6 +6,7 @@ it is `http11.py`; which function answers is the app's business.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from typing import TYPE_CHECKING, Any, cast
@@ -37,6 +38,13 @@ def peer_uid(connection: trio.SocketStream) -> int:
     return uid
 
 
+def _hung_up(connection: trio.SocketStream) -> bool:
+    """Say whether the other end is closed both ways, as it is when its process has ended."""
+    poll = select.poll()
+    poll.register(connection.socket.fileno(), 0)
+    return any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0))
+
+
 class Connection:
     """One client. `busy` says that a request has arrived whole and is being answered."""
 
@@ -59,6 +67,7 @@ class Connection:
         self._began: float | None = None
         self._arrived_bytes = 0
         self._closing = False
+        self._answered = trio.Event()
         self.idle_since = trio.current_time()
 
     @property
@@ -110,11 +119,18 @@ class Connection:
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     return
             if not data:
+                await self._answer_the_last()
                 return
             if self._began is None:
                 self._began = trio.current_time()
             self._arrived_bytes += len(data)
             await self._protocol.handle(RawData(bytes(data)))
+
+    async def _answer_the_last(self) -> None:
+        """Go on answering who closed the sending side alone; who is gone altogether hears nothing."""
+        if self.busy and not _hung_up(self._stream):
+            self._answered = trio.Event()
+            await self._answered.wait()
 
     def _deadline(self) -> float:
         if self.busy:
@@ -128,11 +144,16 @@ class Connection:
             await self._send_bytes(event.data)
         elif isinstance(event, Closed):
             await self._stream.aclose()
-            await self._protocol.handle(Closed())
+            await self._end_protocol()
         elif isinstance(event, Updated) and event.idle:
             self._await_next_request()
 
+    async def _end_protocol(self) -> None:
+        await self._protocol.handle(Closed())
+        self._answered.set()
+
     def _await_next_request(self) -> None:
+        self._answered.set()
         self._began, self._arrived_bytes = None, 0
         self.idle_since = trio.current_time()
         self._reading.deadline = self._deadline()
@@ -143,7 +164,7 @@ class Connection:
                 try:
                     await self._stream.send_all(data)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self._protocol.handle(Closed())
+                    await self._end_protocol()
             if scope.cancelled_caught:
                 await trio.aclose_forcefully(self._stream)
-                await self._protocol.handle(Closed())
+                await self._end_protocol()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import h11
 import trio
 from hypercorn.config import Config
-from hypercorn.events import RawData
+from hypercorn.events import Closed, RawData
 from hypercorn.protocol.events import Request
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
@@ -39,6 +39,7 @@ QUEUED_PARTS = 8
 HEADERS_MAX_BYTES = 16 * 1024
 FEWER_HEADERS = f"send at most {HEADERS_MAX_BYTES} bytes of headers"
 
+_VERSIONS = frozenset({b"1.0", b"1.1"})
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 _PLAIN_HTTP = "send one Host, one length of the body, and a path without spaces and controls"
 
@@ -93,6 +94,10 @@ class Http11(H11Protocol):
         """Take no notice of offers to speak something else, which HTTP allows."""
 
     async def _create_stream(self, request: h11.Request) -> None:
+        if request.http_version not in _VERSIONS:
+            await self._send_error_response(HTTPStatus.BAD_REQUEST)
+            await self.send(Closed())
+            return
         self.stream = HTTPStream(
             self.app,
             self.config,
@@ -132,6 +137,8 @@ class Http11(H11Protocol):
             await self.send(RawData(data=data))
 
     async def _send_error_response(self, status_code: int) -> None:
+        # A coding that is not known is the client's slip too: input never makes a 5xx.
+        status_code = HTTPStatus.BAD_REQUEST if status_code > _TOO_LARGE else status_code
         body = json.dumps(
             {
                 "type": "about:blank",
