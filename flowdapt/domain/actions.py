@@ -86,8 +86,13 @@ def is_template(value: object) -> bool:
     return isinstance(value, list) and any(is_template(part) for part in value)
 
 
-def action_problems(document: Document, models: ActionModels) -> Iterator[Problem]:
-    """Yield what is wrong with the actions of a rule's document; their shapes are checked elsewhere."""
+def action_problems(
+    document: Document, models: ActionModels, *, every: bool = True
+) -> Iterator[Problem]:
+    """Yield what is wrong with the actions of a rule's document; their shapes are checked elsewhere.
+
+    `every`: there are no actions but those of `models`.
+    """
     spec = document.value.get("spec")
     if not isinstance(spec, dict):
         return
@@ -97,18 +102,20 @@ def action_problems(document: Document, models: ActionModels) -> Iterator[Proble
             message = f"a rule has at most {_MAX_ACTIONS} actions"
             yield document.problem("action.too_many", message, ("spec", "actions"))
         for at, action in enumerate(listed[:_MAX_ACTIONS]):
-            yield from _of_action(document, action, ("spec", "actions", at), models)
+            yield from _of_action(document, action, ("spec", "actions", at), models, every)
     if "action" in spec:
-        yield from _of_action(document, spec["action"], ("spec", "action"), models)
+        yield from _of_action(document, spec["action"], ("spec", "action"), models, every)
 
 
 def _of_action(
-    document: Document, action: object, loc: Loc, models: ActionModels
+    document: Document, action: object, loc: Loc, models: ActionModels, every: bool
 ) -> Iterator[Problem]:
     target = action.get("target") if isinstance(action, dict) else None
     if not isinstance(action, dict) or not isinstance(target, str):
         return
     if target not in models:
+        if not every:
+            return
         near = get_close_matches(target[:100], list(models), 1)
         yield document.problem(
             "action.unknown",
@@ -132,22 +139,19 @@ def _of_parameters(
     try:
         model.model_validate(known)
     except ValidationError as error:
-        for found in error.errors(include_input=False, include_url=False, include_context=False):
-            key = found["loc"][0] if found["loc"] else ""
-            if found["type"] == "missing" and key in later:
-                continue
-            yield _problem(document, loc, model, found)
+        for details in error.errors(include_input=False, include_url=False, include_context=False):
+            place = tuple(details["loc"])
+            if details["type"] != "missing" or not place or place[0] not in later:
+                yield _problem(document, loc, model, place, details["type"], details["msg"])
     for key in sorted(later - set(model.model_fields), key=str):
-        found = {"loc": (key,), "type": "extra_forbidden", "msg": ""}
-        yield _problem(document, loc, model, found)
+        yield _problem(document, loc, model, (key,), "extra_forbidden")
 
 
 def _problem(
-    document: Document, loc: Loc, model: type[BaseModel], found: Mapping[str, Any]
+    document: Document, loc: Loc, model: type[BaseModel], path: Loc, kind: str, message: str = ""
 ) -> Problem:
-    path = tuple(found["loc"])
     name = ".".join(map(str, path))
-    if found["type"] == "extra_forbidden":
+    if kind == "extra_forbidden":
         near = get_close_matches(str(path[0])[:100], list(model.model_fields), 1)
         return document.problem(
             "action.unknown_parameter",
@@ -156,9 +160,9 @@ def _problem(
             suggestion=near[0] if near else None,
             fix=f"parameters are {', '.join(model.model_fields)}",
         )
-    if found["type"] == "missing":
+    if kind == "missing":
         return document.problem(
             "action.missing_parameter", f"the action needs the parameter {name!r}", loc,
             fix=f"add `{name}:`",
         )  # fmt: skip
-    return document.problem("action.bad_parameter", f"{name}: {found['msg']}", (*loc, *path))
+    return document.problem("action.bad_parameter", f"{name}: {message}", (*loc, *path))

@@ -203,12 +203,17 @@ def _number(kind: FieldKind, text: str) -> int:
 
 
 def _no_number(kind: FieldKind, text: str) -> Problem:
-    shown, near = text[:32], _near_word(kind, text)
-    if text == "?":
-        near = "*"
+    if not text:
+        return Problem(
+            code="schedule.missing_value",
+            message=f"a {kind.name} is missing at a comma, a dash or a slash",
+            fix="write lists as 1,3, ranges as 1-5 and steps as */15",
+        )
+    shown = text[:32]
+    near = "*" if text == "?" else _near_word(kind, text)
     return Problem(
         code="schedule.bad_value",
-        message=f"{shown!r} is no {kind.name}" if text else f"a {kind.name} is missing",
+        message=f"{shown!r} is no {kind.name}",
         suggestion=near,
         fix="write numbers, names, a star, ranges (1-5), lists (1,3) or steps (*/15)",
     )

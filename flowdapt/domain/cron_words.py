@@ -36,7 +36,9 @@ def _times(minutes: Field, hours: Field) -> str:
     count = len(minutes.numbers) * len(hours.numbers)
     if not (minutes.starred or hours.starred or hours.is_any) and count <= _MOST_TIMES:
         return "at " + _listed(f"{h:02}:{m:02}" for h in hours.numbers for m in minutes.numbers)
-    return _of_hours(_minutes(minutes), hours, each=len(minutes.numbers) == 1 or not minutes.starred)
+    return _of_hours(
+        _minutes(minutes), hours, each=len(minutes.numbers) == 1 or not minutes.starred
+    )
 
 
 def _minutes(minutes: Field) -> str:

@@ -66,6 +66,7 @@ def as_fire(new: NewFire, now: datetime) -> Fire:
         kind=new.kind,
         scheduled_at=new.scheduled_at,
         event_id=new.event_id,
+        event_cursor=new.event_cursor,
         state=new.state,
         reason=new.reason,
         error=new.error,

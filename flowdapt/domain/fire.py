@@ -126,6 +126,7 @@ class NewFire:
     kind: str
     scheduled_at: datetime | None = None
     event_id: str | None = None
+    event_cursor: int | None = None
     state: FireState = FireState.STARTED
     reason: str | None = None
     error: str | None = None
@@ -155,6 +156,7 @@ class Fire(BaseModel):
     kind: str
     scheduled_at: datetime | None = None
     event_id: str | None = None
+    event_cursor: int | None = None
     state: FireState
     reason: str | None = None
     error: str | None = None

@@ -93,7 +93,10 @@ def _every(value: object, problems: list[Problem]) -> int | None:
     except ValueError as error:
         problems.append(
             Problem(
-                code="interval.bad_duration", message=str(error), loc=at, fix="write {every: 15m}"
+                code="interval.bad_duration",
+                message=f"`every` is no duration: {error}",
+                loc=at,
+                fix="write {every: 15m}",
             )
         )
         return None

@@ -16,6 +16,7 @@ __all__ = [
     "Applied",
     "Kind",
     "Metadata",
+    "Outlook",
     "Resource",
     "canonical",
     "digest_of",
@@ -71,6 +72,17 @@ class Resource(BaseModel):
     spec: dict[str, Any]
 
 
+class Outlook(BaseModel):
+    """What to expect of a rule of time: in words, how often a day, the next instants (aware UTC)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    words: str
+    per_day: float
+    timezone: str
+    next: tuple[datetime, ...]
+
+
 class Applied(BaseModel):
     """What applying one document did, or would do."""
 
@@ -82,6 +94,7 @@ class Applied(BaseModel):
     revision: int
     diff: str = ""
     warnings: tuple[str, ...] = ()
+    outlook: Outlook | None = None
 
 
 def canonical(value: Any) -> str:

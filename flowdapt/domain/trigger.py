@@ -1,4 +1,4 @@
-"""Decide the shape of a trigger rule's document: which keys it has. What rules do comes with triggers."""
+"""Decide the shape of a trigger rule's document: which keys it has. What it means is `rule`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ class TriggerRuleSpec(_Spec):
     )
     enabled: bool = Field(default=True, description="Whether the rule fires.")
     description: str = Field(default="", description="Words for people.")
+
+    @property
+    def all_actions(self) -> tuple[Action, ...]:
+        """Return what happens, in order, however it was written."""
+        return self.actions if self.action is None else (self.action,)
 
     @model_validator(mode="after")
     def _has_an_action(self) -> TriggerRuleSpec:

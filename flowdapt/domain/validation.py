@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowdapt.domain.documents import Document
 from flowdapt.domain.errors import InvalidDocument, Problem
@@ -17,6 +17,9 @@ from flowdapt.domain.explain import SPECS
 from flowdapt.domain.refusals import MAX_PROBLEMS, parsed, unknown_field
 from flowdapt.domain.resource import Kind, Metadata, Resource, kind_named
 from flowdapt.domain.workflow_rules import broken_rules, doubts
+
+if TYPE_CHECKING:
+    from flowdapt.domain.actions import ActionModels
 
 __all__ = ["MAX_PROBLEMS", "Checked", "check", "check_all", "invalid"]
 
@@ -34,14 +37,20 @@ class Checked:
 
 
 def check_all(
-    documents: Sequence[Document], *, allowed_targets: Sequence[str] = ()
+    documents: Sequence[Document],
+    *,
+    allowed_targets: Sequence[str] = (),
+    actions: ActionModels | None = None,
 ) -> list[Checked]:
-    """Check each document, and that no two are the same resource; stop where nobody reads on."""
+    """Check each document, and that no two are the same resource; stop where nobody reads on.
+
+    `actions` are all that trigger rules may name; None: it is not known which there are.
+    """
     first: dict[tuple[str, str], Document] = {}
     checked: list[Checked] = []
     wrong = 0
     for document in documents:
-        one = check(document, allowed_targets=allowed_targets)
+        one = check(document, allowed_targets=allowed_targets, actions=actions)
         if one.resource is not None:
             key = (one.resource.kind, one.resource.metadata.name)
             if first.setdefault(key, document) is not document:
@@ -68,7 +77,12 @@ def invalid(checked: Sequence[Checked], problems: Sequence[Problem] = ()) -> Inv
     )
 
 
-def check(document: Document, *, allowed_targets: Sequence[str] = ()) -> Checked:
+def check(
+    document: Document,
+    *,
+    allowed_targets: Sequence[str] = (),
+    actions: ActionModels | None = None,
+) -> Checked:
     """Turn a document into a resource, or say everything that keeps it from being one."""
     value = document.value
     if not isinstance(value, dict):
@@ -83,6 +97,11 @@ def check(document: Document, *, allowed_targets: Sequence[str] = ()) -> Checked
         return _refused(document, problems)
     if kind == "workflow":
         problems += broken_rules(document, allowed_targets)
+    if kind == "trigger_rule":
+        # Schedules and conditions load only where rules are checked.
+        from flowdapt.domain import trigger_rules
+
+        problems += trigger_rules.broken_rules(document, actions)
     spec = parsed(document, SPECS[kind], ("spec",), problems)
     if problems or spec is None or not isinstance(metadata, Metadata):
         return _refused(document, problems)
@@ -100,7 +119,9 @@ def _warnings(document: Document, kind: Kind) -> Iterator[str]:
     if kind == "workflow":
         yield from doubts(document)
     if kind == "trigger_rule":
-        yield "the rule is stored; no trigger service runs yet, so it does not fire"
+        from flowdapt.domain import trigger_rules
+
+        yield from trigger_rules.doubts(document)
 
 
 def _kind(value: Mapping[str, Any]) -> Kind | None:

@@ -8,14 +8,14 @@ done twice after a crash; `Occasion.delivery` is the same in every try and lets 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+import msgspec
 from pydantic import BaseModel
 
-__all__ = ["Action", "ActionFailed", "Occasion"]
+__all__ = ["Action", "ActionFailed", "Occasion", "occasion_text", "read_occasion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +23,40 @@ class Occasion:
     """Why an action is done. Times are aware UTC.
 
     `kind` is schedule, interval, condition or manual; `event` is what a condition saw, or None.
-    `delivery` names this one action of this one fire, the same in every try.
+    `fire` is the fire's number and `delivery` names this one action of it, the same in every try; both
+    are filled in when the action is about to be done.
     """
 
     rule: str
     kind: str
-    fire: int
-    delivery: str
     fired_at: datetime
     scheduled_at: datetime | None = None
-    event: Mapping[str, Any] | None = None
+    event: dict[str, Any] | None = None
+    fire: int = 0
+    delivery: str = ""
+
+
+def occasion_text(occasion: Occasion) -> str:
+    """Return the JSON by which a delivery keeps its occasion."""
+    return msgspec.json.encode(occasion).decode()
+
+
+def read_occasion(text: str) -> Occasion:
+    """Return the occasion of a delivery. Raise msgspec.DecodeError for what is none."""
+    return msgspec.json.decode(text, type=Occasion)
 
 
 class ActionFailed(Exception):
-    """It was not done. `again`: another try may succeed. The message is kept with the delivery."""
+    """It was not done. `again`: another try may succeed. The message is kept with the delivery.
 
-    def __init__(self, message: str, *, again: bool = True) -> None:
+    `after_s`: not before so many seconds; more than an hour counts as one.
+    """
+
+    def __init__(self, message: str, *, again: bool = True, after_s: float = 0.0) -> None:
         super().__init__(message)
         self.message = message
         self.again = again
+        self.after_s = after_s
 
 
 class Action(ABC):

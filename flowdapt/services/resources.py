@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -17,11 +17,16 @@ from flowdapt.domain.config import ConfigSpec, carries, chosen
 from flowdapt.domain.documents import Form, documents_of, read
 from flowdapt.domain.errors import InvalidInput, NotFound, Problem, StaleRevision
 from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED
-from flowdapt.domain.resource import KINDS, Applied, Kind, Resource, canonical
+from flowdapt.domain.resource import KINDS, Applied, Kind, Outlook, Resource, canonical
 from flowdapt.domain.validation import Checked, check_all, invalid
 from flowdapt.ports.broker import EVENT_ADDED, Broker, Message
+from flowdapt.ports.clock import Clock
 from flowdapt.ports.store import Page, ResourceWrite, Store
 from flowdapt.services.catalog import Catalog, CompiledWorkflow, iter_resources, missing
+from flowdapt.services.clock import SystemClock
+
+if TYPE_CHECKING:
+    from flowdapt.domain.actions import ActionModels
 
 __all__ = ["Description", "Resources"]
 
@@ -61,11 +66,15 @@ class Resources:
         allowed_targets: Sequence[str] = (),
         known_resources: Sequence[str] | None = None,
         sole_writer: bool = True,
+        actions: ActionModels | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._store = store
         self._broker = broker
         self._allowed_targets = tuple(allowed_targets)
         self._known_resources = None if known_resources is None else frozenset(known_resources)
+        self._actions = actions
+        self._clock = clock or SystemClock()
         self._catalog = Catalog(store, trusts_itself=sole_writer)
 
     async def compiled(self, workflow: str) -> CompiledWorkflow:
@@ -129,7 +138,7 @@ class Resources:
         return self._check(*read(text, form=form, source=source))
 
     def _check(self, documents: Sequence[Any], problems: Sequence[Problem]) -> list[Checked]:
-        checked = check_all(documents, allowed_targets=self._allowed_targets)
+        checked = check_all(documents, allowed_targets=self._allowed_targets, actions=self._actions)
         error = invalid(checked, problems)
         if error is not None:
             raise error
@@ -163,10 +172,24 @@ class Resources:
         diffs = [await _diff(old, resource) for old, resource in pairs]
         return [
             answer.model_copy(
-                update={"diff": diffs[at], "warnings": (*one.warnings, *doubts.get(at, ()))}
+                update={
+                    "diff": diffs[at],
+                    "warnings": (*one.warnings, *doubts.get(at, ())),
+                    "outlook": self._outlook(resources[at], current[at]),
+                }
             )
             for at, (one, answer) in enumerate(zip(checked, answers, strict=True))
         ]
+
+    def _outlook(self, new: Resource, old: Resource | None) -> Outlook | None:
+        if new.kind != "trigger_rule":
+            return None
+        from flowdapt.domain.rule import outlook
+        from flowdapt.domain.trigger import TriggerRuleSpec
+
+        now = self._clock.now()
+        made = old.metadata.created_at if old is not None else None
+        return outlook(TriggerRuleSpec.model_validate(new.spec), made or now, now)
 
     async def _store_all(self, writes: Sequence[ResourceWrite], *, dry_run: bool) -> list[Applied]:
         if dry_run:
@@ -185,9 +208,10 @@ class Resources:
             if resource.kind == "workflow"
         }
         for at, resource in enumerate(resources):
-            name = _selected_name(resource)
-            if name is not None and not await self._will_exist(name, resources):
-                doubts[at] = [f"it selects the workflow {name!r}, which does not exist"]
+            for name, does in _named_workflows(resource):
+                if not await self._will_exist(name, resources):
+                    words = f"it {does} the workflow {name!r}, which does not exist"
+                    doubts.setdefault(at, []).append(words)
         return doubts
 
     def _unknown_resources(self, resource: Resource) -> Iterator[str]:
@@ -298,7 +322,15 @@ async def _diff(old: Resource | None, new: Resource) -> str:
     return unified_diff(old, new)
 
 
-def _selected_name(resource: Resource) -> str | None:
-    """Return the workflow that a config names, if it names one."""
-    selector = resource.spec.get("selector") if resource.kind == "config" else None
-    return selector["value"] if selector and selector["type"] == "name" else None
+def _named_workflows(resource: Resource) -> Iterator[tuple[str, str]]:
+    """Yield the workflows that a config or a rule names, and what it does with them."""
+    if resource.kind == "config":
+        selector = resource.spec.get("selector")
+        if selector and selector["type"] == "name":
+            yield selector["value"], "selects"
+    if resource.kind == "trigger_rule":
+        single = [resource.spec["action"]] if resource.spec.get("action") else []
+        for action in [*single, *resource.spec.get("actions", ())]:
+            name = action.get("parameters", {}).get("workflow")
+            if action["target"] == "run_workflow" and isinstance(name, str):
+                yield name, "runs"

@@ -65,9 +65,16 @@ class Submitter:
         self._max_queued = max_queued
 
     async def new_run(
-        self, compiled: CompiledWorkflow, request: RunRequest, key: str | None, source: str
+        self,
+        compiled: CompiledWorkflow,
+        request: RunRequest,
+        key: str | None,
+        source: str,
+        *,
+        rule: str | None = None,
+        depth: int = 0,
     ) -> NewRun:
-        """Return a run of the workflow, not stored yet."""
+        """Return a run of the workflow, not stored yet. `rule` is the trigger rule that starts it."""
         spec = compiled.spec
         uid = new_uid()
         executor = self._executor(request.executor)
@@ -88,6 +95,8 @@ class Submitter:
             labels=dict(request.labels),
             idempotency_key=key,
             body_digest=digest_of(canonical(request.model_dump(mode="json"))) if key else None,
+            causation_depth=depth,
+            trigger_rule=rule,
             timeout_s=spec.timeout if request.timeout is None else request.timeout,
         )
         return self._ready_to_store(run, spec, _pending_stages(spec))
@@ -180,6 +189,11 @@ class Submitter:
         failpoint("submit.before_store")
         submission = await self._store.submit(new)
         failpoint("submit.after_store")
+        await self.announce(submission, new)
+        return submission
+
+    async def announce(self, submission: Submission, new: NewRun) -> None:
+        """Wake who drives a run that was stored."""
         if submission.created and not submission.run.state.terminal:
             owned = submission.run.owner is not None
             value = (
@@ -190,7 +204,6 @@ class Submitter:
             self._broker.publish(Message(RUN_READY, new.run.uid, value))
         if submission.created and new.when_full == "replace" and new.max_runs is not None:
             await self._wake_replaced(new.run.workflow)
-        return submission
 
     async def _wake_replaced(self, workflow: str) -> None:
         states = frozenset({RunState.RUNNING.value, RunState.CANCELLING.value})

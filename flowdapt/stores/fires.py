@@ -109,7 +109,7 @@ def _write(tx: Tx, texts: Texts, backlog: Backlog, new: NewFire) -> tuple[list[S
 def _put(tx: Tx, one: Fire) -> Fire:
     if one.number:
         row = fire_row(one)
-        tx.run(sql.END_FIRE, (row[5], row[6], row[7], row[11], one.number))
+        tx.run(sql.END_FIRE, (row[6], row[7], row[8], row[12], one.number))
         return one
     return one.model_copy(update={"number": tx.add(sql.INSERT_FIRE, fire_row(one))})
 

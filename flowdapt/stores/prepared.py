@@ -24,7 +24,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "task": ("run_id", "stage", "start", "attempt", "stop", "epoch", "state", "started_at", "finished_at", "reason", "worker_pid", "error", "value"),
     "item": ("run_id", "stage", "idx", "state", "attempt", "losses", "next_at", "error"),
     "event": ("cursor", "id", "time", "type", "source", "subject", "run_id", "seq", "correlation_id", "causation_depth", "data"),
-    "fire": ("id", "rule", "generation", "kind", "scheduled_at", "event_id", "state", "reason", "error", "slots", "until", "fired_at", "runs"),
+    "fire": ("id", "rule", "generation", "kind", "scheduled_at", "event_id", "event_cursor", "state", "reason", "error", "slots", "until", "fired_at", "runs"),
 }
 
 INSERT_RUN = Sql("INSERT_RUN", "INSERT INTO run (uid, name, workflow, revision, state, source, namespace, executor, definition, config, created_at, reason, partial, priority, labels, experiment, trial, parent, idempotency_key, body_digest, causation_depth, trigger_rule, max_runs, owner, epoch, next_seq, started_at, finished_at, cancel_requested_at, cancel_reason, timeout_s, error, input, result) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")
@@ -88,13 +88,13 @@ LIST_RULE_STATES = Sql("LIST_RULE_STATES", "SELECT rule_state.rule, rule_state.s
 GET_RULE_STATE = Sql("GET_RULE_STATE", "SELECT rule_state.rule, rule_state.signature, rule_state.generation, rule_state.not_before, rule_state.last_evaluated_at, rule_state.paused_at, rule_state.paused_reason, rule_state.failures FROM rule_state WHERE rule = ?")
 RULE_REVISION = Sql("RULE_REVISION", "SELECT resource.revision FROM resource WHERE kind = 'trigger_rule' AND resource.name = ?")
 OPEN_OF_RULE = Sql("OPEN_OF_RULE", "SELECT run.uid FROM run WHERE run.trigger_rule = ? AND state IN ('queued', 'running', 'cancelling') ORDER BY run.id")
-INSERT_FIRE = Sql("INSERT_FIRE", "INSERT INTO fire (rule, generation, kind, scheduled_at, event_id, state, reason, error, slots, until, fired_at, runs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")
+INSERT_FIRE = Sql("INSERT_FIRE", "INSERT INTO fire (rule, generation, kind, scheduled_at, event_id, event_cursor, state, reason, error, slots, until, fired_at, runs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id")
 END_FIRE = Sql("END_FIRE", "UPDATE fire SET state=?, reason=?, error=?, runs=? WHERE id = ?")
-GET_FIRE = Sql("GET_FIRE", "SELECT fire.id, fire.rule, fire.generation, fire.kind, fire.scheduled_at, fire.event_id, fire.state, fire.reason, fire.error, fire.slots, fire.until, fire.fired_at, fire.runs FROM fire WHERE id = ?")
-FIRE_OF_SLOT = Sql("FIRE_OF_SLOT", "SELECT fire.id, fire.rule, fire.generation, fire.kind, fire.scheduled_at, fire.event_id, fire.state, fire.reason, fire.error, fire.slots, fire.until, fire.fired_at, fire.runs FROM fire WHERE fire.rule = ? AND fire.generation = ? AND fire.scheduled_at = ?")
-FIRE_OF_EVENT = Sql("FIRE_OF_EVENT", "SELECT fire.id, fire.rule, fire.generation, fire.kind, fire.scheduled_at, fire.event_id, fire.state, fire.reason, fire.error, fire.slots, fire.until, fire.fired_at, fire.runs FROM fire WHERE fire.rule = ? AND fire.event_id = ?")
+GET_FIRE = Sql("GET_FIRE", "SELECT fire.id, fire.rule, fire.generation, fire.kind, fire.scheduled_at, fire.event_id, fire.event_cursor, fire.state, fire.reason, fire.error, fire.slots, fire.until, fire.fired_at, fire.runs FROM fire WHERE id = ?")
+FIRE_OF_SLOT = Sql("FIRE_OF_SLOT", "SELECT fire.id, fire.rule, fire.generation, fire.kind, fire.scheduled_at, fire.event_id, fire.event_cursor, fire.state, fire.reason, fire.error, fire.slots, fire.until, fire.fired_at, fire.runs FROM fire WHERE fire.rule = ? AND fire.generation = ? AND fire.scheduled_at = ?")
+FIRE_OF_EVENT = Sql("FIRE_OF_EVENT", "SELECT fire.id, fire.rule, fire.generation, fire.kind, fire.scheduled_at, fire.event_id, fire.event_cursor, fire.state, fire.reason, fire.error, fire.slots, fire.until, fire.fired_at, fire.runs FROM fire WHERE fire.rule = ? AND fire.event_id = ?")
 WAITING_OF_RULE = Sql("WAITING_OF_RULE", "SELECT fire.id FROM fire WHERE fire.rule = ? AND state = 'waiting'")
-WAITING_FIRES = Sql("WAITING_FIRES", "SELECT fire.id, fire.rule, fire.generation, fire.kind, fire.scheduled_at, fire.event_id, fire.state, fire.reason, fire.error, fire.slots, fire.until, fire.fired_at, fire.runs FROM fire WHERE fire.state = 'waiting' AND NOT (EXISTS (SELECT run.id FROM run WHERE run.trigger_rule = fire.rule AND run.state IN ('queued', 'running', 'cancelling'))) ORDER BY fire.id")
+WAITING_FIRES = Sql("WAITING_FIRES", "SELECT fire.id, fire.rule, fire.generation, fire.kind, fire.scheduled_at, fire.event_id, fire.event_cursor, fire.state, fire.reason, fire.error, fire.slots, fire.until, fire.fired_at, fire.runs FROM fire WHERE fire.state = 'waiting' AND NOT (EXISTS (SELECT run.id FROM run WHERE run.trigger_rule = fire.rule AND run.state IN ('queued', 'running', 'cancelling'))) ORDER BY fire.id")
 RECENT_FIRES = Sql("RECENT_FIRES", "SELECT count(*) AS count_1, coalesce(sum(CASE WHEN (fire.reason = 'rate') THEN 1 ELSE 0 END), 0) AS coalesce_1 FROM fire WHERE kind = 'condition' AND fire.rule = ? AND fire.fired_at > ?")
 DELETE_OLD_FIRES = Sql("DELETE_OLD_FIRES", "DELETE FROM fire WHERE fire.id IN (SELECT fire.id FROM fire WHERE fire.fired_at < ? AND state <> 'waiting' ORDER BY fire.fired_at LIMIT ? OFFSET 0)")
 INSERT_DELIVERY = Sql("INSERT_DELIVERY", "INSERT INTO delivery (fire_id, rule, action, state, attempt, next_at, error, parameters, occasion) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
@@ -110,7 +110,7 @@ OWN_EVENT = Sql("OWN_EVENT", "SELECT event.cursor, event.id, event.time, event.t
 CREATION: tuple[str, ...] = (
     "\nCREATE TABLE consumer (\n\tname TEXT NOT NULL, \n\tcursor BIGINT NOT NULL, \n\tCONSTRAINT pk_consumer PRIMARY KEY (name)\n)\n\n",
     "\nCREATE TABLE document (\n\tdigest TEXT NOT NULL, \n\tbody TEXT NOT NULL, \n\tused_at BIGINT NOT NULL, \n\tCONSTRAINT pk_document PRIMARY KEY (digest)\n)\n\n",
-    "\nCREATE TABLE fire (\n\tid INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, \n\trule TEXT NOT NULL, \n\tgeneration BIGINT NOT NULL, \n\tkind TEXT NOT NULL, \n\tscheduled_at BIGINT, \n\tevent_id TEXT, \n\tstate TEXT NOT NULL, \n\treason TEXT, \n\terror TEXT, \n\tslots BIGINT NOT NULL, \n\tuntil BIGINT, \n\tfired_at BIGINT NOT NULL, \n\truns TEXT NOT NULL, \n\tCONSTRAINT ck_fire_state CHECK (state IN ('started', 'waiting', 'skipped', 'missed', 'failed')), \n\tCONSTRAINT ck_fire_slots CHECK (slots >= 1)\n)\n\n",
+    "\nCREATE TABLE fire (\n\tid INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, \n\trule TEXT NOT NULL, \n\tgeneration BIGINT NOT NULL, \n\tkind TEXT NOT NULL, \n\tscheduled_at BIGINT, \n\tevent_id TEXT, \n\tevent_cursor BIGINT, \n\tstate TEXT NOT NULL, \n\treason TEXT, \n\terror TEXT, \n\tslots BIGINT NOT NULL, \n\tuntil BIGINT, \n\tfired_at BIGINT NOT NULL, \n\truns TEXT NOT NULL, \n\tCONSTRAINT ck_fire_state CHECK (state IN ('started', 'waiting', 'skipped', 'missed', 'failed')), \n\tCONSTRAINT ck_fire_slots CHECK (slots >= 1)\n)\n\n",
     "CREATE INDEX ix_fire_recent ON fire (rule, fired_at) WHERE kind = 'condition'",
     "CREATE INDEX ix_fire_rule ON fire (rule, id)",
     "CREATE INDEX ix_fire_time ON fire (fired_at)",

@@ -339,6 +339,7 @@ class FireRow(_Row, table=True):
     kind: str = Field(sa_type=Text)
     scheduled_at: int | None = Field(sa_type=BigInteger)
     event_id: str | None = Field(sa_type=KEY)
+    event_cursor: int | None = Field(sa_type=BigInteger)
     state: str = Field(sa_type=Text)
     reason: str | None = Field(sa_type=Text)
     error: str | None = Field(sa_type=Text)

@@ -34,15 +34,15 @@ def fire_row(fire: Fire) -> tuple[Any, ...]:
     """Return the row without its number."""
     return (
         fire.rule, fire.generation, fire.kind, micros(fire.scheduled_at), fire.event_id,
-        fire.state.value, fire.reason, fire.error, fire.slots, micros(fire.until),
-        micros(fire.fired_at), json.dumps(fire.runs),
+        fire.event_cursor, fire.state.value, fire.reason, fire.error, fire.slots,
+        micros(fire.until), micros(fire.fired_at), json.dumps(fire.runs),
     )  # fmt: skip
 
 
 def fire_from_row(row: Row) -> Fire:
     return Fire(
         number=row[0], rule=row[1], generation=row[2], kind=row[3],
-        scheduled_at=moment_or_none(row[4]), event_id=row[5], state=FireState(row[6]),
-        reason=row[7], error=row[8], slots=row[9], until=moment_or_none(row[10]),
-        fired_at=moment(row[11]), runs=tuple(json.loads(row[12])),
+        scheduled_at=moment_or_none(row[4]), event_id=row[5], event_cursor=row[6],
+        state=FireState(row[7]), reason=row[8], error=row[9], slots=row[10],
+        until=moment_or_none(row[11]), fired_at=moment(row[12]), runs=tuple(json.loads(row[13])),
     )  # fmt: skip

@@ -34,6 +34,18 @@ class Work:
         self.told.append("resume")
 
 
+class Quiet:
+    """A trigger service that notes whether it may fire."""
+
+    quiet = False
+
+    def drain(self) -> None:
+        self.quiet = True
+
+    def resume(self) -> None:
+        self.quiet = False
+
+
 class Stage:
     """A lifecycle with everything around it."""
 
@@ -41,6 +53,7 @@ class Stage:
         clock = FakeClock()
         self.store = create_store("memory://", data_dir=Path(), clock=clock)
         self.work = Work(seconds)
+        self.quiet = Quiet()
         self.closed = False
         executors = {"local": FakeExecutor()}
         about = About("0", "/s", "memory", "inprocess", "file:", "/", None)
@@ -53,8 +66,8 @@ class Stage:
             keeping=Keeping(),
         )  # fmt: skip
         self.lifecycle = Lifecycle(
-            store=self.store, compute=self.work, health=self.health, retention=retention,
-            owner="me", drain_timeout_s=60.0, close_files=self._close,
+            store=self.store, compute=self.work, triggers=self.quiet, health=self.health,
+            retention=retention, owner="me", drain_timeout_s=60.0, close_files=self._close,
         )  # fmt: skip
         self.started: list[str] = []
         self.ended: list[str] = []

@@ -49,6 +49,7 @@ def _create_fire() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("scheduled_at", sa.BigInteger(), nullable=True),
         sa.Column("event_id", KEY, nullable=True),
+        sa.Column("event_cursor", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
