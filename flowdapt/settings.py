@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
 from flowdapt.domain.errors import Problem, StartRefused
+from flowdapt.domain.outbound import Allowed
 from flowdapt.domain.quantities import DurationS, SizeBytes
 from flowdapt.paths import Paths, find_paths
 
@@ -34,6 +35,7 @@ __all__ = [
     "Settings",
     "StorageSettings",
     "TargetSettings",
+    "WebhookSettings",
     "load_settings",
 ]
 
@@ -183,6 +185,21 @@ class LogSettings(_Section):
     )
 
 
+class WebhookSettings(_Section):
+    """Where webhooks of trigger rules may go."""
+
+    allowed: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses, networks (CIDR) and exact host names that webhooks may call beside the public internet.",
+    )
+
+    @field_validator("allowed")
+    @classmethod
+    def _can_be_read(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        Allowed.of(entries)
+        return entries
+
+
 class TargetSettings(_Section):
     """Which code a stage may name."""
 
@@ -213,6 +230,7 @@ class Settings(BaseSettings):
     backup: BackupSettings = BackupSettings()
     log: LogSettings = LogSettings()
     targets: TargetSettings = TargetSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     python_path: tuple[Path, ...] = Field(
         default=(), description="Directories that stages import from, before site-packages."
     )

@@ -23,3 +23,11 @@ def flowdapt_brokers() -> dict[str, str]:
         "redis": redis,
         "rediss": redis,
     }
+
+
+@hookimpl
+def flowdapt_actions() -> dict[str, str]:
+    return {
+        "log": "flowdapt.plugins.actions.log:LogAction",
+        "webhook": "flowdapt.plugins.actions.webhook:Webhook",
+    }

@@ -4,8 +4,8 @@ A plugin is an installed distribution with an entry point in the group `flowdapt
 module. The module marks its functions with `flowdapt.plugins.hookimpl`; it is imported when the
 daemon starts, so it should import nothing heavy. Stages need no hook: workers import a stage's target.
 
-An import string is `package.module:name`. What it names is imported when it is first used: executors
-and brokers in the daemon, formats and extensions in every worker.
+An import string is `package.module:name`. What it names is imported when it is first used: executors,
+brokers and actions in the daemon, formats and extensions in every worker.
 """
 
 from __future__ import annotations
@@ -39,6 +39,17 @@ def flowdapt_brokers() -> Mapping[str, str]:
 
     The kind is the scheme of the setting `broker.url`; the class is called with that URL and with
     `prefix=`, the setting `broker.prefix`. `flowdapt.testing.BrokerContract` tests one.
+    """
+    return {}
+
+
+@hookspec
+def flowdapt_actions() -> Mapping[str, str]:
+    """Declare actions: name -> import string of a `flowdapt.ports.action.Action` subclass.
+
+    The name is what trigger rules write as `target:`, and the class's own `name`. It is imported when the
+    first rule is applied, and made without arguments when it is first to act. `run_workflow` and
+    `publish_event` are taken.
     """
     return {}
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.metadata import EntryPoint
 
+    from pydantic import BaseModel
+
+    from flowdapt.ports.action import Action
     from flowdapt.ports.broker import Broker
     from flowdapt.ports.executor import Executor
 
@@ -30,6 +33,8 @@ __all__ = ["BUILTIN", "PluginInfo", "Plugins"]
 BUILTIN = "builtin"
 _IMPORT_STRING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _KIND = re.compile(r"[a-z][a-z0-9_+-]{0,31}")
+# What is written with the fire itself (`domain.actions.BUILT_IN`), and no hook provides.
+_TAKEN = {"action": ("run_workflow", "publish_event")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class PluginInfo:
 class _Declared:
     executor: dict[str, str] = field(default_factory=dict)
     broker: dict[str, str] = field(default_factory=dict)
+    action: dict[str, str] = field(default_factory=dict)
     format: dict[str, str] = field(default_factory=dict)
     extension: list[str] = field(default_factory=list)
 
@@ -96,11 +102,45 @@ class Plugins:
         found: type[Broker] = _imported("broker", kind, self._declared.broker, Broker)
         return found
 
+    def action_names(self) -> list[str]:
+        """Return the names of actions that rules can have."""
+        return sorted(self._declared.action)
+
+    def action(self, name: str) -> type[Action]:
+        """Import an action's class; raise InvalidInput for an unknown name or a broken one."""
+        from flowdapt.ports.action import Action
+
+        found: type[Action] = _imported("action", name, self._declared.action, Action)
+        model = getattr(found, "parameters", None)
+        if not _is_model(model) or getattr(found, "name", None) != name:
+            words = f"its class says neither `name = {name!r}` nor which model `parameters` is"
+            raise _unusable("action", name, self._declared.action[name], words)
+        return found
+
+    def action_models(self) -> Mapping[str, type[BaseModel]]:
+        """Import every action and return its parameters' model; a broken one is named and left out."""
+        from flowdapt.domain.actions import BUILT_IN
+
+        models = dict(BUILT_IN)
+        for name in self.action_names():
+            try:
+                models[name] = self.action(name).parameters
+            except InvalidInput as error:
+                self._tell(f"action:{name}", error.message)
+        return models
+
     def worker_extensions(self) -> tuple[str, ...]:
         """Return the import strings that every worker calls when it starts; formats first."""
         return (*self._declared.format.values(), *self._declared.extension)
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _tell(self, provided: str, words: str) -> None:
+        """Show with its plugin what is wrong with a thing that it declares."""
+        for name, info in self._infos.items():
+            if provided in info.provides and words not in (info.error or ""):
+                told = "; ".join(filter(None, [info.error, words]))
+                self._infos[name] = replace(info, error=told)
 
     def _load(self, entry_point: EntryPoint) -> None:
         info = _info_of(entry_point)
@@ -162,7 +202,7 @@ class Plugins:
         what = hook.removeprefix("flowdapt_").removesuffix("s")
         known: dict[str, str] = getattr(self._declared, what)
         new = _mapping(value)
-        if taken := sorted(set(new) & set(known)):
+        if taken := sorted(set(new) & {*known, *_TAKEN.get(what, ())}):
             raise ValueError(f"{what} {', '.join(taken)}: another plugin has that name")
         known |= new
         return [f"{what}:{kind}" for kind in new]
@@ -211,6 +251,12 @@ def _imported(what: str, kind: str, known: Mapping[str, str], base: type) -> Any
     if not (isinstance(found, type) and issubclass(found, base)):
         raise _unusable(what, kind, name, f"it is not a subclass of {base.__name__}")
     return found
+
+
+def _is_model(value: object) -> bool:
+    from pydantic import BaseModel
+
+    return isinstance(value, type) and issubclass(value, BaseModel)
 
 
 def _unusable(what: str, kind: str, name: str, words: str) -> InvalidInput:

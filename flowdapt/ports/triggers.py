@@ -6,7 +6,7 @@ The second half of `flowdapt.ports.store.Store`, whose general promises hold her
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -81,8 +81,13 @@ class TriggerStore(ABC):
         """Return the fires that wait while no run of their rule is open, oldest first."""
 
     @abstractmethod
-    async def claim_deliveries(self, *, limit: int, lease_s: float) -> list[Delivery]:
-        """Take due deliveries, oldest first; they are due again when the lease ends unanswered."""
+    async def claim_deliveries(
+        self, *, limit: int, lease_s: float, skip_rules: Collection[str] = ()
+    ) -> list[Delivery]:
+        """Take due deliveries, oldest first; they are due again when the lease ends unanswered.
+
+        Those of `skip_rules` stay. Without any that is due nothing is written.
+        """
 
     @abstractmethod
     async def end_delivery(

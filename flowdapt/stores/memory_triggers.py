@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -234,12 +234,15 @@ class MemoryTriggers(MemoryRuns):
 
     # -- deliveries and places in the journal -----------------------------------------------------
 
-    async def claim_deliveries(self, *, limit: int, lease_s: float) -> list[Delivery]:
+    async def claim_deliveries(
+        self, *, limit: int, lease_s: float, skip_rules: Collection[str] = ()
+    ) -> list[Delivery]:
         await trio.lowlevel.checkpoint()
         now = self._clock.now()
         taken: list[Delivery] = []
         for due in sorted(self._triggers.deliveries.values(), key=lambda due: due.next_at):
-            if due.state is DeliveryState.PENDING and due.next_at <= now and len(taken) < limit:
+            wanted = due.state is DeliveryState.PENDING and due.delivery.rule not in skip_rules
+            if wanted and due.next_at <= now and len(taken) < limit:
                 due.next_at = now + timedelta(seconds=lease_s)
                 due.delivery = replace(due.delivery, attempt=due.delivery.attempt + 1)
                 taken.append(due.delivery)

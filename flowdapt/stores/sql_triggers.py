@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from flowdapt.domain.fire import Delivery, DeliveryState, Fire, Fired, NewFire, RuleState
@@ -64,9 +64,11 @@ class SqlTriggers(TriggerStore):
     async def waiting_fires(self) -> list[Fire]:
         return await self._reader.read(fires.waiting_fires)
 
-    async def claim_deliveries(self, *, limit: int, lease_s: float) -> list[Delivery]:
+    async def claim_deliveries(
+        self, *, limit: int, lease_s: float, skip_rules: Collection[str] = ()
+    ) -> list[Delivery]:
         return await self._writer.write(
-            lambda tx: deliveries.claim(tx, limit, lease_s), durable=False
+            lambda tx: deliveries.claim(tx, limit, lease_s, skip_rules), durable=False
         )
 
     async def end_delivery(

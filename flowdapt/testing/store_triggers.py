@@ -277,6 +277,19 @@ class TriggerContract(OpensStore):
         assert (again.number, again.attempt, again.rule) == (two, 2, RULE)
         assert lost.attempt == 3
 
+    async def test_deliveries_of_rules_that_are_busy_stay(self) -> None:
+        async with self.opened() as store:
+            for name in ("slow", "slower", "quick"):
+                state = await a_rule(store, name)
+                todo = [NewDelivery("log", f'{{"of":"{name}"}}', "{}")] * 2
+                await store.fire(fire_of(state, runs=0, deliveries=todo))
+            skip = ["slow", "slower"]
+            found = await store.claim_deliveries(limit=9, lease_s=60.0, skip_rules=skip)
+            assert [delivery.rule for delivery in found] == ["quick"] * 2
+            assert await store.claim_deliveries(limit=9, lease_s=60.0, skip_rules=skip) == []
+            rest = await store.claim_deliveries(limit=3, lease_s=60.0)
+        assert [delivery.rule for delivery in rest] == ["slow", "slow", "slower"]
+
     async def test_a_reader_of_the_journal_never_goes_back(self) -> None:
         async with self.opened() as store:
             assert await store.get_cursor("relay") is None
