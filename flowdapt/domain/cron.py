@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 
@@ -120,9 +120,9 @@ class CronLine:
     """
 
     text: str
-    fields: tuple[Field, ...]
-    days: Days
-    times: tuple[int, ...]
+    fields: tuple[Field, ...] = field(repr=False)
+    days: Days = field(repr=False)
+    times: tuple[int, ...] = field(repr=False)
     elapsed: bool
 
     def first(self, since: int) -> int | None:
@@ -199,7 +199,7 @@ def _fields(parts: Sequence[str]) -> tuple[tuple[Field, ...], list[Problem]]:
         try:
             fields.append(read_field(kind, part))
         except FieldRefused as refused:
-            problems.append(replace(refused.problem))
+            problems.append(refused.problem)
     return tuple(fields), problems
 
 
