@@ -167,6 +167,7 @@ class _Job:
             artifacts_url=self.artifacts_url or f"file://{folder / 'artifacts'}",
             memory_root=str(folder / "memory"),
             user_modules=self.user_modules,
+            extensions=_extensions(),
         )
 
     async def _apply(self, resources: Resources, executor: InProcessExecutor) -> str:
@@ -192,6 +193,14 @@ class _Job:
         while not run.state.terminal:
             run = await runs.wait(run.uid, timeout_s=_LOOK_S)
         return run
+
+
+@functools.cache
+def _extensions() -> tuple[str, ...]:
+    """Return what installed plugins declare for workers: their formats work here as on a daemon."""
+    from flowdapt.plugins.manager import Plugins
+
+    return Plugins().worker_extensions()
 
 
 def _documents(source: WorkflowSource) -> list[Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from flowdapt import artifacts, execute_workflow, get_run_context, objects
+from flowdapt import artifacts, embedded, execute_workflow, get_run_context, objects
 from flowdapt.domain.errors import InvalidDocument, InvalidInput
 from flowdapt.embedded import WorkflowFailed, execute_workflow_async
+from flowdapt.runtime import formats
 
 
 def workflow(*stages: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -155,3 +157,42 @@ def test_it_works_beside_a_running_asyncio_loop_and_is_awaited_from_both() -> No
         return await execute_workflow_async(SQUARES, {"n": 3})
 
     assert trio.run(from_trio) == 5
+
+
+@pytest.fixture
+def nowcast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed plugin that brings a format."""
+    about = tmp_path / "nowcast-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: nowcast\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[flowdapt.plugins]\nnowcast = nowcast_hooks\n")
+    (tmp_path / "nowcast_hooks.py").write_text(
+        "from flowdapt.plugins import hookimpl\n"
+        "@hookimpl\n"
+        "def flowdapt_formats():\n"
+        "    return {'lines': 'nowcast_parts:Lines'}\n"
+    )
+    (tmp_path / "nowcast_parts.py").write_text(
+        "from flowdapt.runtime.formats import Format\n"
+        "class Lines(Format):\n"
+        "    name, suffix = 'lines', '.lines'\n"
+        "    def accepts(self, value): return False\n"
+        "    def write(self, value, file): file.write('\\n'.join(value).encode())\n"
+        "    def read(self, file): return file.read().decode().split()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = dict(formats._formats)
+    embedded._extensions.cache_clear()
+    yield
+    embedded._extensions.cache_clear()
+    formats._formats.clear()
+    formats._formats.update(before)
+
+
+@pytest.mark.usefixtures("nowcast")
+def test_formats_of_installed_plugins_work_here_too() -> None:
+    def save() -> Any:
+        artifacts.put("words", ["a", "b"], format="lines")
+        return artifacts.get("words")
+
+    assert execute_workflow(workflow({"name": "save", "target": save})) == ["a", "b"]

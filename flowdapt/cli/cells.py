@@ -13,6 +13,7 @@ __all__ = [
     "amount",
     "duration",
     "moment",
+    "preview",
     "short",
     "size",
     "state_style",
@@ -29,6 +30,7 @@ _STATE_STYLES: Mapping[str, str] = {
     "cancelling": "warn", "cancelled": "warn", "skipped": "dim", "retrying": "warn",
     "partial": "warn",
 }  # fmt: skip
+_PREVIEW = 200
 _MOMENT = 0.0005
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -108,6 +110,20 @@ def size(count: float | None) -> str:
 
 def amount(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def preview(found: Any) -> str:
+    """Return what a worker told of a value that is not JSON: `list of 5: [(1, 2), …]`."""
+    if not isinstance(found, Mapping):
+        return short(found, _PREVIEW)
+    about = str(found.get("type", "")).removeprefix("builtins.")
+    if found.get("length") is not None:
+        about += f" of {found['length']:,}"
+    for name in ("shape", "dtype", "columns"):
+        if found.get(name) is not None:
+            about += f" {short(found[name])}"
+    head = found.get("head")
+    return about if head is None else f"{about}: {short(head, _PREVIEW)}"
 
 
 def short(value: Any, limit: int = 60) -> str:

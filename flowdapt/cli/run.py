@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import short, size
+from flowdapt.cli.cells import preview, size
 from flowdapt.cli.grammar import Arg, Commands, Opt, option_names
 from flowdapt.cli.reading import duration_s, inputs_of, open_pairs, read_pairs
 from flowdapt.cli.run_page import headline, show_value, tell_error, tell_failed_items
@@ -14,6 +14,8 @@ from flowdapt.cli.session import Session
 from flowdapt.cli.waiting import Found, ended, leave, outcome_code, wait_for
 from flowdapt.client.endpoints import runs as calls
 from flowdapt.client.repeating import new_key
+from flowdapt.client.wire import Request
+from flowdapt.domain.errors import InvalidInput
 
 commands = Commands()
 
@@ -125,17 +127,30 @@ def _show(session: Session, found: Found) -> None:
     elif found.get("result") is not None:
         show_value(session, found["result"], found["name"])
     elif found.get("result_preview") is not None:
-        about = f"{short(found['result_preview'], 200)}  {size(found.get('result_size_bytes'))}"
+        about = f"{preview(found['result_preview'])}  {size(found.get('result_size_bytes'))}"
         session.screen.styled(("  result: ", "dim"), (about, None))
 
 
 def print_result(session: Session, ident: str) -> None:
     """Write the JSON of a result as it comes; escaped where a terminal reads it."""
+    try:
+        _print_json(session, calls.result(ident).request)
+    except InvalidInput as error:
+        if error.exact_code != "run.result_not_json":
+            raise
+        raise InvalidInput(
+            "the result holds values that JSON has not",
+            code=error.exact_code,
+            fix=f"flowdapt runs show {ident}  shows its head; a leaf that returns dicts, lists, "
+            "numbers and texts has JSON",
+        ) from None
+
+
+def _print_json(session: Session, request: Request) -> None:
     import json
 
     from flowdapt.cli.output import json_text, yaml_text
 
-    request = calls.result(ident).request
     if session.output.form == "yaml":
         session.screen.ready(yaml_text(json.loads(session.send(request).body)))
     elif session.screen.out.isatty() or session.output.form in {"json", "jsonl"}:

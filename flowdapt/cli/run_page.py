@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flowdapt.cli.cells import age, amount, duration, short, size, state_style, state_word
+from flowdapt.cli.cells import age, amount, duration, preview, short, size, state_style, state_word
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import draw, fields
 from flowdapt.cli.views import STAGE_COLUMNS
@@ -62,7 +62,7 @@ def _show_result(session: Session, run: Found) -> None:
         session.screen.data()
         show_value(session, run["result"], run["name"])
     elif run.get("result_preview") is not None:
-        about = f"{short(run['result_preview'], 200)}  {size(run.get('result_size_bytes'))}"
+        about = f"{preview(run['result_preview'])}  {size(run.get('result_size_bytes'))}"
         session.screen.data()
         session.screen.styled(("result: ", "dim"), (about, None))
 

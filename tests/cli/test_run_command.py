@@ -262,3 +262,16 @@ def test_a_failure_names_the_line_of_the_users_code(
     assert "        return 1 / 0" in told
     assert not any("a.py" in line for line in told)
     assert "a.py" in flowdapt("run", "train", "-v").err
+
+
+def test_a_result_that_is_not_json_is_told_by_its_preview(
+    flowdapt: Program, fake: FakeDaemon
+) -> None:
+    told = {"type": "builtins.list", "length": 5000, "head": "[('a', 1), ...]"}
+    found = run(result=None, result_preview=told, result_size_bytes=40)
+    fake.on("POST", SUBMIT, answer(found))
+    fake.on("GET", f"/runs/{found['uid']}/result", problem(422, "run.result_not_json", "not JSON"))
+    assert "result: list of 5,000: [('a', 1), ...]  40 B" in flowdapt("run", "train").out
+    alone = flowdapt("run", "train", "--result-only")
+    assert (alone.code, alone.out) == (5, "")
+    assert f"fix:  flowdapt runs show {found['uid']}" in alone.err

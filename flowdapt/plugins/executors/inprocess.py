@@ -18,6 +18,7 @@ import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.ports.executor import Capabilities, Capacity, Executor, WorkerInfo
+from flowdapt.runtime.extensions import start_extensions
 from flowdapt.runtime.invoke import Invoker
 from flowdapt.runtime.modules import Targets
 from flowdapt.runtime.stage_logs import ContextLogHandler
@@ -65,6 +66,7 @@ class InProcessExecutor(Executor):
         handler, root = ContextLogHandler(), logging.getLogger()
         root.addHandler(handler)
         self._open = True
+        start_extensions(self._environment.extensions, self._targets.find)
         try:
             task_status.started()
             await trio.sleep_forever()
