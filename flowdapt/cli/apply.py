@@ -39,7 +39,7 @@ def apply(
     if prune and not selector:
         raise UsageProblem("--prune needs to know what is yours", fix="add -l NAME=VALUE")
     sources = gather([*(file or []), *(more or [])], recursive=recursive)
-    if diff and not _agreed(session, sources):
+    if diff and not _agreed(session, sources, dry_run=dry_run):
         return 1
     applied = send(session, sources, dry_run=dry_run)
     if prune and selector:
@@ -133,14 +133,14 @@ def show_diff(session: Session, diff: str) -> None:
         write((line, {"+": "good", "-": "bad", "@": "dim"}.get(line[:1])))
 
 
-def _agreed(session: Session, sources: Sources) -> bool:
-    """Show the changes; ask where there is somebody to ask."""
+def _agreed(session: Session, sources: Sources, *, dry_run: bool) -> bool:
+    """Show the changes; ask where there is somebody to ask and something would be stored."""
     applied = send(session, sources, dry_run=True)
     for one in applied:
         show_diff(session, one["diff"])
     session.screen.flush()
     changed = sum(one["action"] != "unchanged" for one in applied)
-    if not changed or not session.asks:
+    if not changed or dry_run or not session.asks:
         return True
     return session.confirm(f"apply {amount(changed, 'change')}?")
 
