@@ -33,9 +33,10 @@ AUTOCHECKPOINT_PAGES = 4000
 # After how many transactions to look at the size of the log, and how long to wait for readers.
 LOOK_EVERY = 32
 CUT_PATIENCE_MS = 250
+CUT_PATIENCE_MAX_MS = 8000
 # How often to look whether the reserve can be laid again.
 ROOM_EVERY_S = 30.0
-WAL_TRUNCATE_BYTES = 40 * 1024 * 1024
+WAL_TRUNCATE_BYTES = 24 * 1024 * 1024
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -142,6 +143,7 @@ class SqliteLink(Link):
         self._looked_for_room = 0.0
         self._log = path.with_name(path.name + "-wal")
         self._cut_not_before = 0.0
+        self._cut_patience_ms = CUT_PATIENCE_MS
         self._prepare()
 
     def _prepare(self) -> None:
@@ -179,7 +181,8 @@ class SqliteLink(Link):
             return None
         try:
             return self._begin_at_once()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            self._met(error)
             # Somebody else holds the lock, or the connection is in trouble: the thread can wait.
             return None
 
@@ -246,15 +249,22 @@ class SqliteLink(Link):
         return bool(row[0] == 0)
 
     def _shorten_log(self) -> None:
-        """Cut a log that readers kept from being used again, waiting for them a little."""
+        """Cut a log that readers kept from being used again, waiting for them a little.
+
+        Readers that overlap leave no moment of their own: nobody writes while they are waited for, so
+        that those who begin meanwhile do not need the log. In vain it is waited longer the next time.
+        """
         now = time.monotonic()
         if now < self._cut_not_before or self._log.stat().st_size < WAL_TRUNCATE_BYTES:
             return
         self._become_patient()
-        self._connection.execute(f"PRAGMA busy_timeout={CUT_PATIENCE_MS}")
+        self._connection.execute(f"PRAGMA busy_timeout={self._cut_patience_ms}")
         try:
-            if not self._checkpoint("TRUNCATE"):
+            if self._checkpoint("TRUNCATE"):
+                self._cut_patience_ms = CUT_PATIENCE_MS
+            else:
                 self._cut_not_before = now + 1.0
+                self._cut_patience_ms = min(2 * self._cut_patience_ms, CUT_PATIENCE_MAX_MS)
         finally:
             self._connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
 

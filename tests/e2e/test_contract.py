@@ -72,7 +72,7 @@ def test_generated_requests_never_break_the_daemon(daemon: Daemon) -> None:
 def test_twenty_thousand_generated_requests_never_break_the_daemon(daemon: Daemon) -> None:
     daemon.start()
     daemon.define("flow", "def stage():\n    return 1")
-    assert generated(daemon, 500, 3600) == ""
+    assert generated(daemon, 600, 3600) == ""
     requests, faults = counted(daemon)
     assert requests >= 20_000
     assert faults == 0
