@@ -29,6 +29,7 @@ from flowdapt.domain.task import (
 )
 from flowdapt.domain.workflow import WorkflowSpec
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
+from flowdapt.ports.broker import Broker
 from flowdapt.ports.executor import Capacity, Emit
 from flowdapt.ports.logs import LogQuery
 from flowdapt.ports.store import RunFilter
@@ -66,7 +67,7 @@ class House:
     """Everything but the executor's processes."""
 
     store: MemoryStore
-    broker: InProcessBroker
+    broker: Broker
     logs: MemoryLogs
     clock: FakeClock
     executor: FakeExecutor
@@ -87,11 +88,12 @@ async def house(
     store: MemoryStore | None = None,
     owner: str = "one",
     has_room: Callable[[], bool] = lambda: True,
+    broker: Broker | None = None,
 ) -> AsyncIterator[House]:
     clock = FakeClock()
     store = store or MemoryStore(clock)
     await store.open()
-    broker, logs, values = InProcessBroker(), MemoryLogs(), MemoryValues()
+    broker, logs, values = broker or InProcessBroker(), MemoryLogs(), MemoryValues()
     executor = executor or FakeExecutor()
     compute = Compute(
         DriverTools(store, broker, logs, values, clock),
@@ -110,6 +112,7 @@ async def house(
         engine=compute,
     )
     async with trio.open_nursery() as nursery:
+        await nursery.start(lambda task_status: broker.run(task_status=task_status))
         await nursery.start(lambda task_status: compute.run(task_status=task_status))
         yield House(store, broker, logs, clock, executor, compute, runs, workflows, nursery)
         nursery.cancel_scope.cancel()
