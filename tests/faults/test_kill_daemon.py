@@ -11,6 +11,7 @@ import pytest
 
 from flowdapt.client.repeating import Repeats
 from tests.faults import witness
+from tests.faults.seeds import chosen_seed
 from tests.waiting import eventually
 from tests.workstation import stage, workflow, workstation
 
@@ -62,7 +63,7 @@ def all_ended(station: Workstation, uids: list[str], *, within_s: float) -> list
 def kill_loop(
     station: Workstation, kills: int, record_property: Callable[[str, object], None]
 ) -> None:
-    seed = random.SystemRandom().randrange(2**32)
+    seed = chosen_seed()
     record_property("seed", seed)
     station.log.write_text(f"seed {seed}\n")
     uids = submit_and_kill(station, kills, seed)

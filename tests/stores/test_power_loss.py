@@ -22,6 +22,7 @@ import pytest
 from flowdapt.ports.store import RunFilter
 from flowdapt.services.clock import SystemClock
 from flowdapt.stores.factory import create_store
+from tests.faults.seeds import chosen_seed
 from tests.stores.recording import build_recorder
 
 pytestmark = [pytest.mark.trio, pytest.mark.faults]
@@ -148,7 +149,7 @@ async def rows_after(place: Path) -> dict[str, str]:
 
 
 async def test_no_acknowledged_commit_is_lost(trace: bytes, tmp_path: Path) -> None:
-    seed = int(os.environ.get("FLOWDAPT_SEED", random.randrange(2**32)))
+    seed = chosen_seed()
     chance = random.Random(seed)
     known = list(records(trace))
     kinds = {(kind, name) for kind, name, _, _ in known}
