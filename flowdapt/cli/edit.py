@@ -38,7 +38,10 @@ def edit(session: Session, kind: Kind, name: Name) -> int:
     try:
         done = _edited(session, file, before)
     except FlowdaptError as error:
-        _keep(session, file)
+        if file.read_text(encoding="utf-8") == before:
+            file.unlink()
+        else:
+            _keep(session, file)
         raise error from None
     if done:
         file.unlink()
@@ -78,15 +81,17 @@ def _edited(session: Session, file: Path, before: str) -> bool:
         try:
             (planned,) = send(session, sources, dry_run=True)
         except InvalidInput as error:
+            if not session.asks or session.common.yes:
+                raise
             complain(session.screen, error)
-            if session.asks and not session.common.yes and session.confirm("edit again?"):
-                continue
-            raise
+            if not session.confirm("edit again?"):
+                return False
         except ValueError:
             raise UsageProblem(
                 "the file must hold one document", fix="edit one resource at a time"
             ) from None
-        return _stored(session, sources, planned)
+        else:
+            return _stored(session, sources, planned)
 
 
 def _stored(session: Session, sources: Sources, planned: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
@@ -142,13 +142,21 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def parse(command: Command, prog: str, words: Sequence[str]) -> dict[str, Any]:
     """Return the values that were typed, by parameter name; common options among them."""
     parser = command.parser(prog)
-    given, unknown = parser.parse_known_intermixed_args(list(words))
+    given, unknown = parser.parse_known_intermixed_args(list(_joined(words)))
     values = vars(given)
     if command.open_ended:
         values["unknown"] = unknown
     elif unknown:
         raise _not_known(parser, unknown[0])
     return values
+
+
+def _joined(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words; `--sort -created` as one, which argparse takes for two options."""
+    rest = iter(words)
+    for word in rest:
+        follower = next(rest, None) if word == "--sort" else None
+        yield word if follower is None else f"{word}={follower}"
 
 
 def option_names(parser: argparse.ArgumentParser) -> list[str]:

@@ -144,7 +144,7 @@ def run_state(text: str) -> str:
 def count(text: str) -> int:
     """Read a number that counts something."""
     if not text.isdecimal() or int(text) == 0:
-        raise UsageProblem(f"{text!r} is not a number of things", fix="write 1, 2, 3, …")
+        raise UsageProblem(f"{text!r} is not a count", fix="write 1, 2, 3, …")
     return int(text)
 
 

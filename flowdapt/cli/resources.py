@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -108,12 +109,18 @@ def _resources(
     annotations: Sequence[str],
     sort: str | None,
 ) -> dict[str, Any]:
+    read_pairs(annotations, "-l")
     if names:
         items = [session.ask(calls.get(kind, name)) for name in names]
     else:
         items = every_resource(session, kind, annotations)
     items = [one for one in items if all(_at(one, k) == v for k, v in conditions.items())]
     if sort:
+        if items and not any(_at(one, sort.lstrip("-")) for one in items):
+            raise UsageProblem(
+                f"no {kind} has {sort.lstrip('-')!r} to be sorted by",
+                fix="sort by a field of the metadata such as updated_at, or by a path such as spec.timeout",
+            )
         items.sort(key=lambda one: _at(one, sort.lstrip("-")), reverse=sort.startswith("-"))
     return {"items": items, "next": None}
 
@@ -202,11 +209,24 @@ def _show_resource(session: Session, kind: str, found: Mapping[str, Any]) -> Non
             screen.data(f"  {line}")
 
 
+_SHOWN_ELSEWHERE = frozenset({"name", "type", "depends_on", "target", "description"})
+
+
+def _options(stage: Mapping[str, Any]) -> str:
+    """Return what a stage says beside its target, in the words of its document."""
+    said = {name: value for name, value in stage.items() if name not in _SHOWN_ELSEWHERE}
+    return "  ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in said.items()
+    )
+
+
 DEFINITION_COLUMNS = (
     Column("stage", text("name"), keep=True),
     Column("type", lambda row: str(row.get("type", "simple"))),
     Column("after", lambda row: ", ".join(row.get("depends_on") or ())),
     Column("target", text("target"), keep=True),
+    Column("options", _options),
 )
 
 

@@ -1,4 +1,4 @@
-"""Decide how many runs are read or deleted at once: lists are put together from pages."""
+"""Decide how many runs are read or deleted at once, and in which order: lists are put together from pages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 from flowdapt.cli.cells import amount
 from flowdapt.cli.session import Session
+from flowdapt.cli.usage import UsageProblem, closest
 from flowdapt.client.endpoints import runs as calls
 
-__all__ = ["delete_runs", "list_runs"]
+__all__ = ["RUN_ORDERS", "delete_runs", "list_runs", "run_order"]
+
+RUN_ORDERS = ("created", "started", "finished", "duration")
 
 _PAGE = 500
 
@@ -37,3 +40,14 @@ def delete_runs(session: Session, runs: Sequence[str]) -> int:
         session.ask(calls.delete(run["uid"]))
     session.output.acted("deleted", "run", *(run["name"] for run in found))
     return 0
+
+
+def run_order(text: str) -> str:
+    """Read what runs are sorted by."""
+    if text.removeprefix("-") not in RUN_ORDERS:
+        raise UsageProblem(
+            f"runs are not sorted by {text!r}",
+            suggestion=closest(text, RUN_ORDERS),
+            fix=f"--sort takes {', '.join(RUN_ORDERS)}, each with - in front as well",
+        )
+    return text

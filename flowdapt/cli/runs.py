@@ -9,7 +9,7 @@ from flowdapt.cli.cells import moment, state_style, state_word
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import count, duration_s, moment_ago, read_pairs, run_state
 from flowdapt.cli.run import print_result, report
-from flowdapt.cli.run_lists import delete_runs, list_runs
+from flowdapt.cli.run_lists import delete_runs, list_runs, run_order
 from flowdapt.cli.run_page import headline, show_run, tell_error, tell_failed_items
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import Column
@@ -47,7 +47,10 @@ def ls(
     ] = None,
     parent: Annotated[str | None, Opt("--parent", "only retries of this run", "RUN", "run")] = None,
     sort: Annotated[
-        str | None, Opt("--sort", "created, started, finished or duration; - reverses", "FIELD")
+        str | None,
+        Opt(
+            "--sort", "created, started, finished or duration; - reverses", "FIELD", parse=run_order
+        ),
     ] = None,
     limit: Annotated[int, Opt("--limit", "at most so many", "N", parse=count)] = 50,
     every: Annotated[bool, Opt("--all", "all of them, page after page")] = False,

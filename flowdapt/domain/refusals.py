@@ -103,6 +103,9 @@ def _plain_words(message: str) -> str:
         ("Input should", "it should"),
         ("valid dictionary", "mapping"),
         ("valid tuple", "list"),
+        ("Tuple should", "it should"),
+        ("List should", "it should"),
+        (" after validation", ""),
     ):
         message = message.replace(theirs, ours)
     return message[:500]

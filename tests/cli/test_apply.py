@@ -261,6 +261,32 @@ def test_whatever_goes_wrong_the_persons_text_is_kept(
     assert stat.S_IMODE(draft.stat().st_mode) == 0o600
 
 
+def test_a_wrong_edit_is_told_once_where_nobody_can_be_asked(
+    flowdapt: Program, fake: FakeDaemon, editor: Any
+) -> None:
+    editor("s/a: 1/a: [/")
+    wrong = problem(422, "document.invalid", "no", errors=[{"loc": [], "msg": "no", "line": 2}])
+    fake.on("GET", "/configs/c", answer(CONFIG))
+    fake.on("POST", "/apply", wrong)
+    ended = flowdapt("edit", "config", "c")
+    assert (ended.code, ended.err.count("✖")) == (5, 1)
+
+
+def test_an_editor_that_does_not_start_leaves_nothing_behind(
+    flowdapt: Program,
+    fake: FakeDaemon,
+    editor: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    editor("s/a/b/")
+    monkeypatch.setenv("EDITOR", "/nowhere/editor")
+    fake.on("GET", "/configs/c", answer(CONFIG))
+    ended = flowdapt("edit", "config", "c")
+    assert (ended.code, drafts(tmp_path)) == (2, [])
+    assert "fix:  set EDITOR" in ended.err
+
+
 def test_without_a_yes_the_edit_is_kept_and_not_stored(
     flowdapt: Program, fake: FakeDaemon, editor: Any, tmp_path: Path
 ) -> None:
@@ -293,3 +319,12 @@ def test_a_file_without_a_document_is_named(
     ended = flowdapt(command, "-f", str(empty))
     assert ended.code == 5
     assert f"{empty} holds no document" in ended.err
+
+
+def test_what_a_library_says_is_told_in_the_words_of_documents(
+    flowdapt: Program, tmp_path: Path
+) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text("kind: workflow\nmetadata: {name: w}\nspec: {stages: []}\n")
+    ended = flowdapt("validate", "-f", str(file))
+    assert f"{file}:3:16  spec.stages: it should have at least 1 item, not 0" in ended.err

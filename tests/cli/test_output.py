@@ -140,3 +140,24 @@ def test_get_filters_runs_on_the_server(flowdapt: Program, fake: FakeDaemon) -> 
         ["a=b"],
     )
     assert flowdapt("get", "runs", "--where", "colour=red").code == 2
+
+
+def test_a_workflow_is_described_with_what_its_stages_ask_for(
+    flowdapt: Program, fake: FakeDaemon
+) -> None:
+    stages = [{"name": "fit", "target": "m.fit", "timeout": "5s", "retry": {"max_attempts": 2}}]
+    metadata = {"name": "train", "uid": "u", "revision": 1}
+    found = {"kind": "workflow", "metadata": metadata, "spec": {"stages": stages}}
+    fake.on("GET", "/workflows/train", answer(found))
+    fake.on("GET", "/runs", answer({"items": [], "next": None}))
+    assert 'timeout=5s  retry={"max_attempts": 2}' in flowdapt("describe", "wf", "train").out
+
+
+def test_resources_are_sorted_only_by_what_they_have(flowdapt: Program, fake: FakeDaemon) -> None:
+    one = {"kind": "workflow", "metadata": {"name": "a"}, "spec": {"stages": []}}
+    fake.on("GET", "/workflows", answer({"items": [one], "next": None}))
+    assert flowdapt("get", "workflow", "--sort", "-name").code == 0
+    assert flowdapt("get", "workflow", "--sort=-name").code == 0
+    ended = flowdapt("get", "workflow", "--sort", "bogus")
+    assert (ended.code, ended.out) == (2, "")
+    assert "'bogus'" in ended.err
