@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,20 +19,28 @@ __all__ = [
     "moment_ago",
     "open_pairs",
     "read_bytes",
+    "read_document",
     "read_pairs",
     "run_state",
     "value_of",
 ]
 
+# What is no JSON is a text, and `NaN` is one too: no JSON knows it.
+_NO_JSON = frozenset({"document.syntax", "document.not_finite"})
 RUN_STATES = ("queued", "running", "cancelling", "finished", "failed", "cancelled")
 
 
 def value_of(text: str) -> Any:
     """Return a JSON value where the text is one, else the text itself."""
+    from flowdapt.domain.json_reading import read_json
+    from flowdapt.domain.positions import TextProblem
+
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        return read_json(text)
+    except TextProblem as error:
+        if error.code in _NO_JSON:
+            return text
+        raise UsageProblem(f"{text[:60]!r}: {error.message}", fix=error.fix) from None
 
 
 def read_pairs(pairs: Sequence[str], what: str = "--input") -> dict[str, Any]:
@@ -85,7 +92,7 @@ def inputs_of(pairs: Sequence[str], file: Path | None, words: dict[str, Any]) ->
     """Join the input from a file, from --input and from open options; later ones win."""
     found: dict[str, Any] = {}
     if file is not None:
-        value = _parsed(read_bytes(file), str(file))
+        value = _parsed(read_document(file), str(file))
         if not isinstance(value, dict):
             raise UsageProblem(f"{file} holds no mapping", fix="write {name: value, …}")
         found |= value
@@ -94,24 +101,25 @@ def inputs_of(pairs: Sequence[str], file: Path | None, words: dict[str, Any]) ->
 
 def _parsed(text: bytes, source: str) -> Any:
     """Read JSON or YAML as strictly as documents are read."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        from flowdapt.domain.documents import read
-        from flowdapt.domain.errors import InvalidDocument
+    from flowdapt.domain.documents import read_value
 
-        documents, problems = read(text, source=source)
-        if problems:
-            raise InvalidDocument(f"{source} cannot be read", problems=problems) from None
-        return documents[0].value if len(documents) == 1 else None
+    return read_value(text, source)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file, or standard input for `-`."""
+def read_document(path: Path) -> bytes:
+    """Read a file of documents or input; of one without end no more than is refused."""
+    from flowdapt.domain.positions import MAX_TEXT_BYTES
+
+    return read_bytes(path, MAX_TEXT_BYTES + 1)
+
+
+def read_bytes(path: Path, most: int = -1) -> bytes:
+    """Read a file, or standard input for `-`, to its end or to `most` bytes."""
     if str(path) == "-":
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read(most)
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(most)
     except FileNotFoundError:
         near = closest(path.name, _names_beside(path))
         raise NotFound(
@@ -120,7 +128,9 @@ def read_bytes(path: Path) -> bytes:
             fix=f"did you mean {path.with_name(near)}?" if near else None,
         ) from None
     except OSError as error:
-        raise UsageProblem(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageProblem(
+            f"{path} cannot be read: {error.strerror}", fix="name a file that you may read"
+        ) from None
 
 
 def _names_beside(path: Path) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from flowdapt.cli.grammar import Opt
-from flowdapt.cli.reading import read_bytes
+from flowdapt.cli.reading import read_document
 from flowdapt.cli.usage import UsageProblem
 from flowdapt.domain.errors import FlowdaptError, NotFound, Problem
 
@@ -76,7 +76,7 @@ def gather(paths: Sequence[str], *, recursive: bool) -> Sources:
     if not paths:
         raise UsageProblem("no file is named", fix="give -f FILE, -f DIR or -f -")
     found = [file for path in paths for file in _files(Path(path), recursive)]
-    return Sources(tuple((str(file), read_bytes(file)) for file in dict.fromkeys(found)))
+    return Sources(tuple((str(file), read_document(file)) for file in dict.fromkeys(found)))
 
 
 def _files(path: Path, recursive: bool) -> Iterator[Path]:

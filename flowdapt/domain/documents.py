@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import Any, Literal
 
-from flowdapt.domain.errors import Problem, TooLarge
+from flowdapt.domain.errors import InvalidInput, Problem, TooLarge
 from flowdapt.domain.json_reading import places_in_json, read_json
 from flowdapt.domain.positions import (
     MAX_DEPTH,
@@ -27,7 +27,7 @@ from flowdapt.domain.positions import (
 )
 from flowdapt.domain.yaml_reading import read_yaml
 
-__all__ = ["MAX_DOCUMENTS", "Document", "Form", "documents_of", "read"]
+__all__ = ["MAX_DOCUMENTS", "Document", "Form", "documents_of", "read", "read_value"]
 
 Form = Literal["yaml", "json"]
 MAX_DOCUMENTS = 1000
@@ -92,6 +92,25 @@ def read(
         )
         return documents, [problem]
     return documents, []
+
+
+def read_value(text: bytes, source: str) -> Any:
+    """Return the one value of a text as it stands, None when there is not one; raise InvalidInput.
+
+    What a document may hold, a run's input may: `items` mean nothing here.
+    """
+    _refuse_size(text)
+    try:
+        values = [value for value, _ in islice(_values(_decoded(text), None), 2)]
+    except TextProblem as error:
+        line, column = error.mark
+        problem = Problem(
+            error.code, error.message, fix=error.fix, source=source, line=line, column=column
+        )
+        raise InvalidInput(
+            f"{source} cannot be read", code=error.code, fix=error.fix, problems=(problem,)
+        ) from None
+    return values[0] if len(values) == 1 else None
 
 
 def documents_of(values: Iterable[Any]) -> tuple[list[Document], list[Problem]]:

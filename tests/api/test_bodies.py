@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,12 +48,16 @@ ODD = {
 @pytest.mark.parametrize("case", sorted(set(ODD) - {"brackets"}))
 async def test_an_odd_body_is_refused_at_once_and_nothing_is_stored(api: Api, case: str) -> None:
     await api.apply()
-    began = time.perf_counter()
-    answer = await api.client.post(RUNS, content=ODD[case], headers=JSON)
-    taken = time.perf_counter() - began
-    assert answer.status_code in (400, 422), answer.text
-    assert answer.json()["code"]
-    assert taken < 0.5
+    taken = []
+    for _ in range(3):
+        # Of this process alone: what others do on the machine is no fault of the daemon.
+        began = time.process_time()
+        answer = await api.client.post(RUNS, content=ODD[case], headers=JSON)
+        taken.append(time.process_time() - began)
+        assert answer.status_code in (400, 422), answer.text
+        assert answer.json()["code"]
+        assert answer.json()["fix"]
+    assert median(taken) < 0.1
     assert (await api.client.get("/api/v1/runs")).json()["items"] == []
 
 

@@ -85,9 +85,10 @@ def value(text: str):
     ids=lambda value: repr(value)[:24] if isinstance(value, str | bytes) else None,
 )
 def test_bad_text_is_a_problem_with_a_place_in_no_time(text, code, place) -> None:
-    began = time.perf_counter()
+    # Of this process alone: what others do on the machine is no fault of the reader.
+    began = time.process_time()
     problem = only_problem(text)
-    took_s = time.perf_counter() - began
+    took_s = time.process_time() - began
     assert (problem.code, (problem.line, problem.column)) == (code, place)
     assert problem.source == "w.yaml"
     assert took_s < 0.1
