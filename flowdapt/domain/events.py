@@ -25,6 +25,7 @@ TRIGGER_WAITING = "com.event.trigger.waiting"
 TRIGGER_FAILED = "com.event.trigger.failed"
 TRIGGER_PAUSED = "com.event.trigger.paused"
 TRIGGER_RESUMED = "com.event.trigger.resumed"
+DELIVERY_FAILED = "com.event.trigger.delivery_failed"
 CLOCK_JUMPED = "com.event.system.clock_jumped"
 
 

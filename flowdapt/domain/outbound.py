@@ -34,11 +34,12 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # What resolvers take for a number, and so for an address in disguise.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Global by the registries, and yet a way to somewhere else: addresses that carry an IPv4 address, relays,
-# site-local ones, and the one public address at which a cloud answers its own machines.
+# site-local ones, and public addresses at which clouds answer their own machines.
 _DETOURS: tuple[Network, ...] = tuple(
     ip_network(text)
     for text in (
-        "168.63.129.16/32", "192.88.99.0/24", "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96",
+        "168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24",
+        "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96",
         "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10",
     )
 )  # fmt: skip

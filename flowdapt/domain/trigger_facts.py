@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from flowdapt.domain.events import (
+    DELIVERY_FAILED,
     TRIGGER_FAILED,
     TRIGGER_FIRED,
     TRIGGER_MISSED,
@@ -15,9 +17,9 @@ from flowdapt.domain.events import (
     TRIGGER_WAITING,
     EventDraft,
 )
-from flowdapt.domain.fire import Fire, FireState, RuleState
+from flowdapt.domain.fire import Delivery, Fire, FireState, RuleState
 
-__all__ = ["fire_event", "rule_paused", "rule_resumed"]
+__all__ = ["delivery_failed", "fire_event", "rule_paused", "rule_resumed"]
 
 _TYPES = {
     FireState.STARTED: TRIGGER_FIRED,
@@ -43,6 +45,20 @@ def rule_paused(state: RuleState) -> EventDraft:
 def rule_resumed(state: RuleState) -> EventDraft:
     """Return the event of a rule that goes on."""
     return _of_rule(TRIGGER_RESUMED, state.rule, {"rule": state.rule}, 0)
+
+
+def delivery_failed(delivery: Delivery, id_: str, error: str, depth: int) -> EventDraft:
+    """Return the event of an action that is given up; told twice it is the same event."""
+    data = {
+        "rule": delivery.rule,
+        "fire": delivery.fire,
+        "action": delivery.action,
+        "delivery": id_,
+        "tries": delivery.attempt,
+        "error": error,
+    }
+    event = _of_rule(DELIVERY_FAILED, delivery.rule, data, depth)
+    return replace(event, id=f"{id_}-failed")
 
 
 def _of_rule(kind: str, rule: str, data: dict[str, Any], depth: int) -> EventDraft:
