@@ -13,6 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import coredis
+import nats
+import nats.js.errors
+
+from flowdapt.plugins.futures import open_portal
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -40,6 +45,14 @@ class BrokerServer(ABC):
     @abstractmethod
     def command(self) -> list[str]:
         """Return what starts it in the foreground."""
+
+    @abstractmethod
+    async def send(self, prefix: str, *payloads: bytes) -> None:
+        """Send to where brokers with this prefix take events from."""
+
+    @abstractmethod
+    async def read(self, prefix: str, name: str) -> list[bytes]:
+        """Return the payloads of the stream `events` or `dead`, in order."""
 
     def start(self) -> None:
         """Start on the same port with the same data, and wait until it listens."""
@@ -85,6 +98,36 @@ class NatsServer(BrokerServer):
         )
         return [str(program), "-c", str(config)]
 
+    async def send(self, prefix: str, *payloads: bytes) -> None:
+        async def publish() -> None:
+            client = await nats.connect(self.url)
+            for payload in payloads:
+                # Right after a wipe nobody has made the stream yet.
+                with suppress(nats.js.errors.NoStreamResponseError):
+                    await client.jetstream().publish(f"{prefix}.incoming", payload)
+            await client.close()
+
+        async with open_portal("test") as portal:
+            await portal.call(publish)
+
+    async def read(self, prefix: str, name: str) -> list[bytes]:
+        stream = f"{prefix}-{name}"
+
+        async def read() -> list[bytes]:
+            client = await nats.connect(self.url)
+            try:
+                source = client.jetstream()
+                state = (await source.stream_info(stream)).state
+                numbers = range(state.first_seq, state.last_seq + 1) if state.messages else ()
+                return [(await source.get_msg(stream, one)).data or b"" for one in numbers]
+            except nats.js.errors.NotFoundError:
+                return []
+            finally:
+                await client.close()
+
+        async with open_portal("test") as portal:
+            return await portal.call(read)
+
 
 class RedisServer(BrokerServer):
     scheme = "redis"
@@ -104,6 +147,16 @@ class RedisServer(BrokerServer):
         }
         given = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         return [str(program), *given]
+
+    async def send(self, prefix: str, *payloads: bytes) -> None:
+        async with coredis.Redis.from_url(self.url) as client:
+            for payload in payloads:
+                await client.xadd(f"{prefix}:incoming", {"event": payload})
+
+    async def read(self, prefix: str, name: str) -> list[bytes]:
+        async with coredis.Redis.from_url(self.url) as client:
+            entries = await client.xrange(f"{prefix}:{name}")
+        return [entry.field_values[b"event"] for entry in entries]
 
 
 @contextmanager

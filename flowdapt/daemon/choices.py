@@ -16,12 +16,13 @@ import trio
 from flowdapt import __version__
 from flowdapt.daemon.memory import make_memory_directory
 from flowdapt.domain.addresses import broker_risks, database_risks
-from flowdapt.domain.errors import StartRefused
+from flowdapt.domain.errors import InvalidInput, StartRefused
 from flowdapt.paths import ensure_private_directory
 
 if TYPE_CHECKING:
     from flowdapt.domain.task import WorkerEnvironment
     from flowdapt.plugins.manager import Plugins
+    from flowdapt.ports.broker import Broker
     from flowdapt.services.health import About, DiskWatch
     from flowdapt.services.retention import Backups, Keeping
     from flowdapt.settings import Settings
@@ -31,6 +32,7 @@ T = TypeVar("T")
 __all__ = [
     "about",
     "backups",
+    "broker_class",
     "disk",
     "environment",
     "in_background",
@@ -107,6 +109,16 @@ def refuse_risky_broker(url: str, *, insecure: bool) -> None:
             code="start.insecure_broker",
             fix="add it to broker.url, or write broker.insecure = true",
         )
+
+
+def broker_class(plugins: Plugins, kind: str) -> type[Broker]:
+    """Return the class for the scheme of broker.url; raise StartRefused when there is none."""
+    try:
+        return plugins.broker(kind)
+    except InvalidInput as error:
+        raise StartRefused(
+            f"broker.url cannot be used: {error.message}", code="start.broker", fix=error.fix
+        ) from error
 
 
 def about(settings: Settings) -> About:

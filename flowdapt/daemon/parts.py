@@ -99,7 +99,7 @@ class Parts:
             return self.plugins.broker(kind)()
         settings = self.settings.broker
         choices.refuse_risky_broker(url, insecure=settings.insecure)
-        make: Callable[..., Broker] = self.plugins.broker(kind)
+        make: Callable[..., Broker] = choices.broker_class(self.plugins, kind)
         return make(url, prefix=settings.prefix)
 
     def _local_executor(self) -> Executor:

@@ -6,16 +6,12 @@ import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
-import coredis
-import nats
-import nats.js.errors
 import pytest
 import trio
 
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.plugins.brokers.nats import NatsBroker
 from flowdapt.plugins.brokers.redis import RedisBroker
-from flowdapt.plugins.futures import open_portal
 from flowdapt.ports.broker import Broker
 from flowdapt.testing.broker_contract import BrokerContract
 from flowdapt.testing.broker_outside import OutsideBrokerContract
@@ -62,6 +58,15 @@ class _Served(OutsideBrokerContract):
     async def wipe_server(self) -> None:
         await trio.to_thread.run_sync(self.server.wipe)
 
+    async def send(self, *payloads: bytes) -> None:
+        await self.server.send(self.prefix, *payloads)
+
+    async def read_events(self) -> list[bytes]:
+        return await self.server.read(self.prefix, "events")
+
+    async def read_dead_letters(self) -> list[bytes]:
+        return await self.server.read(self.prefix, "dead")
+
 
 class TestNats(_Served):
     @pytest.fixture(autouse=True)
@@ -71,40 +76,6 @@ class TestNats(_Served):
     def opened(self):
         return running(NatsBroker(self.server.url, prefix=self.prefix))
 
-    async def send(self, *payloads: bytes) -> None:
-        async def publish() -> None:
-            client = await nats.connect(self.server.url)
-            for payload in payloads:
-                try:
-                    await client.jetstream().publish(f"{self.prefix}.incoming", payload)
-                except nats.js.errors.NoStreamResponseError:
-                    continue
-            await client.close()
-
-        async with open_portal("test") as portal:
-            await portal.call(publish)
-
-    async def read_events(self) -> list[bytes]:
-        return await self._read("events")
-
-    async def read_dead_letters(self) -> list[bytes]:
-        return await self._read("dead")
-
-    async def _read(self, name: str) -> list[bytes]:
-        async def read() -> list[bytes]:
-            client = await nats.connect(self.server.url)
-            stream = client.jetstream()
-            state = (await stream.stream_info(f"{self.prefix}-{name}")).state
-            found = [
-                (await stream.get_msg(f"{self.prefix}-{name}", seq)).data or b""
-                for seq in range(state.first_seq, state.last_seq + 1)
-            ]
-            await client.close()
-            return found
-
-        async with open_portal("test") as portal:
-            return await portal.call(read)
-
 
 class TestRedis(_Served):
     @pytest.fixture(autouse=True)
@@ -113,19 +84,3 @@ class TestRedis(_Served):
 
     def opened(self):
         return running(RedisBroker(self.server.url, prefix=self.prefix))
-
-    async def send(self, *payloads: bytes) -> None:
-        async with coredis.Redis.from_url(self.server.url) as client:
-            for payload in payloads:
-                await client.xadd(f"{self.prefix}:incoming", {"event": payload})
-
-    async def read_events(self) -> list[bytes]:
-        return await self._read("events")
-
-    async def read_dead_letters(self) -> list[bytes]:
-        return await self._read("dead")
-
-    async def _read(self, name: str) -> list[bytes]:
-        async with coredis.Redis.from_url(self.server.url) as client:
-            entries = await client.xrange(f"{self.prefix}:{name}")
-        return [entry.field_values[b"event"] for entry in entries]
