@@ -131,6 +131,7 @@ class _Bars:
     def start(self) -> None:
         from rich.console import Console
         from rich.live import Live
+        from rich.text import Text
 
         # "standard": the sixteen colours that people have set for their terminal.
         console = Console(
@@ -148,11 +149,13 @@ class _Bars:
             redirect_stderr=False,
         )
         self._live.start()
+        self._screen.above = lambda line: console.print(Text.from_ansi(line), soft_wrap=True)
 
     def update(self, run: Found) -> None:
         self._run = run
 
     def stop(self) -> None:
+        self._screen.above = None
         if self._live is not None:
             self._live.stop()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -36,6 +37,8 @@ class Screen:
     color_err: bool = False
     quiet: bool = False
     width: int | None = None
+    # Set while something is drawn in place: lines to stderr go above it.
+    above: Callable[[str], None] | None = None
 
     @classmethod
     def of_this_process(cls, *, no_color: bool = False, quiet: bool = False) -> Screen:
@@ -81,7 +84,11 @@ class Screen:
 
     def complain(self, *parts: tuple[str, str | None]) -> None:
         """Write a line to stderr even when quiet."""
-        self.err.write(self._join(parts, self.color_err) + "\n")
+        line = self._join(parts, self.color_err)
+        if self.above is not None:
+            self.above(line)
+            return
+        self.err.write(line + "\n")
         self.err.flush()
 
     def ask(self, question: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -75,6 +76,31 @@ def test_bars_are_drawn_and_let_nothing_through(monkeypatch: pytest.MonkeyPatch)
     assert r"x\x1b]0;t\x07[red]" in text
     assert "\x1b]0" not in text
     assert "\x07" not in text
+
+
+def test_what_is_told_meanwhile_goes_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    screen = Screen(io.StringIO(), Terminal())
+    with Progress(screen) as progress:
+        progress.update(run(state="running", finished_at=None, duration_s=None, stages=[stage()]))
+        progress._view._live.refresh()  # type: ignore[attr-defined]  # a frame is on the screen
+        screen.note("started the daemon")
+    assert re.search(r"\x1b\[2K[^\n]*started the daemon", screen.err.getvalue()), "erased first"
+    screen.note("afterwards")
+    assert screen.err.getvalue().endswith("afterwards\n")
+
+
+def test_where_there_is_little_room_counts_stand_for_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "38")
+    screen = Screen(io.StringIO(), Terminal())
+    items = {"total": 40, "finished": 8, "failed": 0}
+    with Progress(screen) as progress:
+        progress.update(run(state="running", stages=[stage(name="fit", items=items)]))
+    assert "fit" in screen.err.getvalue()
+    assert "8/40" in screen.err.getvalue()
+    assert "━" not in screen.err.getvalue()
 
 
 def test_a_quiet_person_gets_no_bars() -> None:
