@@ -106,8 +106,9 @@ async def slots_under_kills(
         patience = time.monotonic() + CATCH_UP_S
         while missing and time.monotonic() < patience:
             await trio.sleep(2)
-            fired = await _fired(store)
-            missing, double = _compared(fired, rules, until)
+            missing, _ = _compared(await _fired(store), rules, until)
+    fired = await _fired(store)
+    missing, double = _compared(fired, rules, until)
     runs = _runs_of(url)
     started = {name: len(slots) for name, slots in fired.items() if int(name[5:]) % 5 == 0}
     note(
