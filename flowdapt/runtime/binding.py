@@ -14,11 +14,13 @@ from flowdapt.domain.errors import BadBinding
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Bound", "Parameters", "bind_dependencies", "bind_input", "parameters_of"]
+__all__ = ["Bound", "Parameters", "bind_dependencies", "bind_input", "parameters_of", "slips"]
 
 _VARARGS, _VARKEYWORDS = 0x04, 0x08
 # A keyword-only parameter of this name gets the run context.
 _CONTEXT = "context"
+_NEARLY = 0.8
+_MOST_KEYS = 20
 
 
 class Parameters(NamedTuple):
@@ -111,6 +113,27 @@ def bind_input(
     if takes_item and not skip and keywords.keys() & set(names):
         raise BadBinding("the item has no place beside parameters bound by name")
     return Bound((), tuple(positional), keywords, takes_item)
+
+
+def slips(parameters: Parameters, given: Any) -> list[tuple[str, str]]:
+    """Return the keys of the input that nobody takes, each with the parameter it was likely meant for.
+
+    A key alone says nothing: another stage may take it. Beside a parameter of nearly its name that
+    falls back to its default it is a slip of the pen.
+    """
+    if not isinstance(given, dict) or parameters.takes_any_keyword:
+        return []
+    names = {*parameters.positional, *parameters.keyword_only}
+    waiting = [name for name in parameters.defaults if name not in given]
+    strange = [key for key in given if key not in names]
+    if not waiting or not strange:
+        return []
+    from difflib import get_close_matches
+
+    near = (
+        (key, get_close_matches(key[:100], waiting, 1, _NEARLY)) for key in strange[:_MOST_KEYS]
+    )
+    return [(key, found[0]) for key, found in near if found]
 
 
 def _take(name: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:

@@ -33,6 +33,7 @@ from flowdapt.runtime.binding import (
     bind_dependencies,
     bind_input,
     parameters_of,
+    slips,
 )
 from flowdapt.runtime.context import RunContext, activate
 from flowdapt.runtime.failures import clean, describe
@@ -55,6 +56,9 @@ __all__ = ["Invoker", "StopBody"]
 
 class StopBody(BaseException):
     """Raised into a body that shall end; a BaseException, so that `except Exception` lets it pass."""
+
+
+_SLIP = "the input has %r, which this stage does not take; did you mean %r? It has its default"
 
 
 class Invoker:
@@ -129,7 +133,10 @@ class Invoker:
     def _bind(self, call: TaskCall, function: Callable[..., Any], context: RunContext) -> Bound:
         parameters = self._parameters_of(function)
         if call.bind == "input":
-            return bind_input(parameters, self._input(call), context)
+            given = self._input(call)
+            for key, name in slips(parameters, given):
+                context.logger.warning(_SLIP, key, name)
+            return bind_input(parameters, given, context)
         return bind_dependencies(parameters, self._decode_all(call), context)
 
     def _parameters_of(self, function: Callable[..., Any]) -> Parameters:

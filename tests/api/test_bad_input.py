@@ -429,3 +429,19 @@ QUERIES = {
 @pytest.mark.parametrize("case", QUERIES)
 def test_a_wrong_query_is_refused(station: Workstation, case: str) -> None:
     refused(station, request("GET", QUERIES[case]), (400, 422))
+
+
+def test_an_input_that_nobody_takes_is_no_refusal_and_a_slip_is_told(station: Workstation) -> None:
+    """The daemon imports no target, so it is the worker who knows the parameters: it warns in the log."""
+    station.module("slip", "def stage(n_vals: int = 3):\n    return n_vals")
+    text = json.dumps([workflow("slip", stage("only", "user_modules.slip.stage"))])
+    taken(station, request("POST", APPLY, text))
+    sent = request(
+        "POST", "/api/v1/workflows/slip/runs", run_of(input={"n_vlas": 5, "x": 1}), prefer="wait=30"
+    )
+    run = json.loads(taken(station, sent).body)
+    assert (run["state"], run["result"]) == ("finished", 3)
+    logs = json.loads(taken(station, request("GET", f"/api/v1/runs/{run['uid']}/logs")).body)
+    (line,) = [one for one in logs["items"] if one["level"] == "warning"]
+    assert "'n_vlas'" in line["text"]
+    assert "did you mean 'n_vals'" in line["text"]

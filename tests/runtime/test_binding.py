@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowdapt.domain.errors import BadBinding
-from flowdapt.runtime.binding import Bound, bind_dependencies, bind_input, parameters_of
+from flowdapt.runtime.binding import Bound, bind_dependencies, bind_input, parameters_of, slips
 
 CONTEXT = object()
 
@@ -186,3 +186,20 @@ class Callable:
 )
 def test_any_callable_takes_a_dependency(function: Any) -> None:
     assert in_order(function, 5) == 5
+
+
+# --- slips ----------------------------------------------------------------------------------------
+
+
+def test_a_key_beside_a_parameter_of_nearly_its_name_is_a_slip() -> None:
+    read = parameters_of(lambda a, n_vals=3, *, rate=0.1: None)
+    assert slips(read, {"a": 1, "n_vlas": 5}) == [("n_vlas", "n_vals")]
+    assert slips(read, {"a": 1, "ratee": 5}) == [("ratee", "rate")]
+
+
+@pytest.mark.parametrize(
+    "given", [{}, None, [1], {"a": 1}, {"a": 1, "other": 5}, {"a": 1, "n_vals": 2, "n_vlas": 5}]
+)
+def test_what_somebody_else_may_take_is_none(given: Any) -> None:
+    assert slips(parameters_of(lambda a, n_vals=3: None), given) == []
+    assert slips(parameters_of(lambda a, n_vals=3, **more: None), {"n_vlas": 5}) == []
