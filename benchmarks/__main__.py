@@ -13,9 +13,10 @@ from benchmarks import figures
 from benchmarks.conditions import conditions
 from benchmarks.figures import FIGURES, Dbos, Figure
 from benchmarks.growth import growth
+from benchmarks.triggers import triggers
 from benchmarks.workstation import open_workstation
 
-_ALL = [*FIGURES, "conditions", "idle", "growth"]
+_ALL = [*FIGURES, "conditions", "triggers", "idle", "growth"]
 
 
 def main(arguments: list[str]) -> int:
@@ -50,6 +51,8 @@ def _measure(names: list[str], dbos: Dbos) -> Iterable[Figure]:
                     yield from _told(FIGURES[name](station, dbos))
     if "conditions" in names:
         yield from _told(conditions())
+    if "triggers" in names:
+        yield from _told(triggers())
     if "idle" in names:
         yield from _told(figures.start_and_idle())
     if "growth" in names:

@@ -33,3 +33,10 @@ def make_array(megabytes: int = 100) -> Any:
 
 def sum_array(array: Any) -> float:
     return float(array.sum())
+
+
+def stamp(sent: float) -> list[float]:
+    """Return when the run was asked for and when this body began."""
+    import time
+
+    return [sent, time.time()]
