@@ -17,12 +17,13 @@ from starlette.routing import BaseRoute, Match, Route
 from flowdapt import __version__
 from flowdapt.api.answers import API
 from flowdapt.api.problems import HttpProblem, bug, problem_response
-from flowdapt.api.routes import artifacts, events, logs, resources, runs, secrets, system
+from flowdapt.api.routes import artifacts, events, logs, resources, runs, secrets, system, triggers
 from flowdapt.api.routes.secrets import SecretValue
 from flowdapt.api.routing import DOCUMENTED
 from flowdapt.domain.errors import FlowdaptError
 from flowdapt.domain.resource import Resource
 from flowdapt.domain.run import RetryRequest, RunRequest
+from flowdapt.domain.trigger_views import EventChoice, PauseRequest
 
 __all__ = ["create_framework", "openapi_document"]
 
@@ -34,10 +35,13 @@ _ROUTERS = (
     secrets.router,
     events.router,
     artifacts.router,
+    triggers.router,
     resources.router,
 )
 # Bodies are read in validation mode, everything else is written.
-_READ: frozenset[type[BaseModel]] = frozenset({RunRequest, RetryRequest, SecretValue})
+_READ: frozenset[type[BaseModel]] = frozenset(
+    {RunRequest, RetryRequest, SecretValue, EventChoice, PauseRequest}
+)
 
 
 def openapi_document() -> dict[str, Any]:

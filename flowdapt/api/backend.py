@@ -19,6 +19,7 @@ from flowdapt.services.health import Health
 from flowdapt.services.measures import Measures
 from flowdapt.services.resources import Resources
 from flowdapt.services.runs import Runs
+from flowdapt.services.trigger_requests import TriggerRequests
 
 __all__ = ["ApiLimits", "Backend", "Control"]
 
@@ -56,6 +57,7 @@ class Backend:
 
     runs: Runs
     resources: Resources
+    triggers: TriggerRequests
     store: Store
     logs: LogStore
     broker: Broker

@@ -195,6 +195,7 @@ class Parts:
         from flowdapt.services.firing import Firing
         from flowdapt.services.planning import Planner
         from flowdapt.services.submission import Submitter
+        from flowdapt.services.trigger_requests import TriggerRequests
         from flowdapt.services.triggers import Triggers
 
         submitter = Submitter(
@@ -206,11 +207,16 @@ class Parts:
             default_executor=DEFAULT_EXECUTOR,
             max_queued=self.settings.limits.max_queued_runs,
         )
+        planner = Planner(submitter, self.resources)
         self.firing = Firing(
+            store=self.store, broker=self.broker, planner=planner, submitter=submitter
+        )
+        self.trigger_requests = TriggerRequests(
             store=self.store,
             broker=self.broker,
-            planner=Planner(submitter, self.resources),
-            submitter=submitter,
+            clock=self.clock,
+            firing=self.firing,
+            planner=planner,
         )
         return Triggers(store=self.store, broker=self.broker, clock=self.clock, firing=self.firing)
 
@@ -221,6 +227,7 @@ class Parts:
         return Backend(
             runs=self.runs,
             resources=self.resources,
+            triggers=self.trigger_requests,
             store=self.store,
             logs=self.logs,
             broker=self.broker,

@@ -65,6 +65,11 @@ class Condition:
         except TooMuch:
             return Clause(text=self._root.text, held=False, reason=too_much())
 
+    @property
+    def text(self) -> str:
+        """Return the condition on one line, for people."""
+        return self._root.text
+
     def types(self) -> frozenset[str] | None:
         """Return the event types that it can hold for at all; None: it may hold for any."""
         return self._types

@@ -6,7 +6,7 @@ from typing import Any
 
 from flowdapt.domain.events import Event
 
-__all__ = ["FIELDS", "seen_event"]
+__all__ = ["FIELDS", "channel_of", "seen_event"]
 
 FIELDS = (
     "id", "time", "headers", "correlation_id", "channel", "source", "type", "data",
@@ -29,7 +29,7 @@ def seen_event(event: Event) -> dict[str, Any]:
         # Nothing of ours has any; the earlier rules may look at them all the same.
         "headers": {},
         "correlation_id": event.correlation_id,
-        "channel": _channel(event.type),
+        "channel": channel_of(event.type),
         "source": event.source,
         "type": event.type,
         "data": event.data,
@@ -40,7 +40,8 @@ def seen_event(event: Event) -> dict[str, Any]:
     }
 
 
-def _channel(kind: str) -> str:
+def channel_of(kind: str) -> str:
+    """Return the channel that the earlier flowdapt would have sent such an event over."""
     if not kind.startswith(_OUR_TYPES):
         return _OTHER_CHANNEL
     family = kind.removeprefix(_OUR_TYPES).partition(".")[0]

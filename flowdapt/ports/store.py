@@ -58,8 +58,8 @@ class ResourceWrite:
 class RunFilter:
     """Which runs to list. `q` matches name or uid prefix or workflow substring; `labels` all match.
 
-    `sort` is one of created (default), started, finished, duration, each with an optional leading
-    `-` for descending (`-created` is the default).
+    `trigger` is the rule that started them. `sort` is one of created (default), started, finished,
+    duration, each with an optional leading `-` for descending (`-created` is the default).
     """
 
     states: frozenset[str] = frozenset()
@@ -70,6 +70,7 @@ class RunFilter:
     q: str | None = None
     labels: Mapping[str, str] | None = None
     parent: str | None = None
+    trigger: str | None = None
     sort: str = "-created"
 
 

@@ -7,7 +7,7 @@ the store that decides whether the fire takes place.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from flowdapt.domain.rule import Rule
 from flowdapt.domain.run import RunRequest
 from flowdapt.domain.seen_event import seen_event
 from flowdapt.domain.trigger import Action
+from flowdapt.domain.trigger_views import ActionPreview
 from flowdapt.ports.action import Occasion, occasion_text
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.submission import Submitter, refuse_bad_input
@@ -65,6 +66,10 @@ class Cause:
             event=seen_event(event),
             depth=event.causation_depth + 1,
         )
+
+    def by_hand(self) -> Cause:
+        """Return the same cause as somebody's wish: it may come again, and begins a chain of its own."""
+        return replace(self, kind="manual", event_id=None, depth=0)
 
     def seen(self, rule: Rule) -> dict[str, Any]:
         """Return what `{var: …}` in the rule's parameters reads from."""
@@ -108,6 +113,26 @@ class Planner:
             failed(fire, error)
         return fire
 
+    async def preview(self, rule: Rule, cause: Cause) -> tuple[ActionPreview, ...]:
+        """Say what each action would be given, and what would keep it from being done. Store nothing."""
+        return tuple(
+            [await self._previewed(rule, action, cause) for action in rule.spec.all_actions]
+        )
+
+    async def _previewed(self, rule: Rule, action: Action, cause: Cause) -> ActionPreview:
+        parameters = None
+        try:
+            parameters = fill(action.parameters, cause.seen(rule))
+            if action.target == "run_workflow":
+                await self._wanted(parameters)
+            elif action.target == "publish_event":
+                _event(rule, parameters, cause)
+        except Unavailable:
+            raise
+        except FlowdaptError as error:
+            return ActionPreview(target=action.target, parameters=parameters, error=error.message)
+        return ActionPreview(target=action.target, parameters=parameters)
+
     async def _add(self, fire: NewFire, rule: Rule, action: Action, cause: Cause) -> None:
         parameters = fill(action.parameters, cause.seen(rule))
         if action.target == "run_workflow":
@@ -120,13 +145,18 @@ class Planner:
             fire.deliveries.append(NewDelivery(action.target, text, occasion_text(occasion)))
 
     async def _run(self, rule: Rule, parameters: Any, cause: Cause) -> NewRun:
-        wanted = _checked(RunWorkflow, parameters)
-        compiled = await self._catalog.compiled(wanted.workflow)
-        refuse_bad_input(wanted.workflow, compiled.check_input(wanted.input))
+        wanted, compiled = await self._wanted(parameters)
         request = RunRequest.model_validate(wanted.model_dump(exclude={"workflow"}))
         return await self._submitter.new_run(
             compiled, request, None, "trigger", rule=rule.name, depth=cause.depth
         )
+
+    async def _wanted(self, parameters: Any) -> tuple[RunWorkflow, CompiledWorkflow]:
+        """Return what a run is asked for and its workflow. Raise NotFound, InvalidInput."""
+        wanted: RunWorkflow = _checked(RunWorkflow, parameters)
+        compiled = await self._catalog.compiled(wanted.workflow)
+        refuse_bad_input(wanted.workflow, compiled.check_input(wanted.input))
+        return wanted, compiled
 
 
 def failed(fire: NewFire, error: FlowdaptError) -> None:

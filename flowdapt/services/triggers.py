@@ -217,9 +217,11 @@ class Triggers:
         if fire.event_cursor is None:
             return Cause(fire.kind, now, scheduled_at=fire.scheduled_at)
         found = await self._store.list_events(after=fire.event_cursor - 1, limit=1)
-        if not found or found[0].id != fire.event_id:
+        # A fire by hand names no event by id: it may be repeated.
+        if not found or fire.event_id not in (None, found[0].id):
             return None
-        return Cause.of_event(found[0], now)
+        cause = Cause.of_event(found[0], now)
+        return cause if fire.event_id is not None else cause.by_hand()
 
     # -- events ------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ SORTS: Mapping[str, str] = {
     "finished": "coalesce(run.finished_at, -1)",
     "duration": "coalesce(run.finished_at - run.started_at, -1)",
 }
+_EVERY = frozenset(state.value for state in RunState)
 _ENDED = frozenset(state.value for state in RunState if state.terminal)
 # What lists hold in place of what may be large.
 _EMPTY = {"definition": "''", "config": "''", "input": "NULL", "result": "NULL"}
@@ -57,9 +58,10 @@ def list_runs(tx: Tx, where: RunFilter, cursor: str | None, limit: int) -> Page[
 
 
 def _rows(tx: Tx, where: RunFilter, after: list[int] | None, count: int) -> list[Row]:
-    if _in_order_of_ids(where) and len(where.states) > 1:
+    states = where.states or (_EVERY if where.trigger is not None else frozenset())
+    if _in_order_of_ids(where) and len(states) > 1:
         # Each state has its own ordered index; no index has two of them in one order.
-        each = [replace(where, states=frozenset([state])) for state in where.states]
+        each = [replace(where, states=frozenset([state])) for state in states]
         found = [row for one in each for row in _rows(tx, one, after, count)]
         return sorted(found, key=itemgetter(0), reverse=where.sort.startswith("-"))[:count]
     question, order = _question(where, after)
@@ -93,6 +95,7 @@ def _narrow(question: Question, where: RunFilter) -> None:
         "run.workflow = ?": where.workflow,
         "run.namespace = ?": where.namespace,
         "run.parent = ?": where.parent,
+        "run.trigger_rule = ?": where.trigger,
         "run.created_at >= ?": micros(where.since),
         "run.created_at < ?": micros(where.until),
     }

@@ -47,6 +47,7 @@ def fits(run: RunRecord, where: RunFilter) -> bool:
         (where.workflow, run.workflow),
         (where.namespace, run.namespace),
         (where.parent, run.parent),
+        (where.trigger, run.trigger_rule),
     )
     return (
         (not where.states or run.state.value in where.states)

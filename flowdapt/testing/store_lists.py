@@ -100,7 +100,12 @@ class ListingContract(OpensStore):
             columns: dict[str, dict[str, Any]] = {
                 "one": {"created_at": early, "labels": {"team": "sea", "x": "1"}},
                 "two": {"created_at": late, "namespace": "lab", "labels": {"team": "air%_"}},
-                "three": {"created_at": late, "parent": "p" * 32, "name": "odd-name"},
+                "three": {
+                    "created_at": late,
+                    "parent": "p" * 32,
+                    "name": "odd-name",
+                    "trigger_rule": "r",
+                },
             }
             uid = {
                 name: (await store.submit(new_run(f"flow-{name}", **given))).run.uid
@@ -113,6 +118,8 @@ class ListingContract(OpensStore):
                 (RunFilter(states=frozenset({"cancelled", "queued"})), ["three", "two", "one"]),
                 (RunFilter(namespace="lab"), ["two"]),
                 (RunFilter(parent="p" * 32), ["three"]),
+                (RunFilter(trigger="r"), ["three"]),
+                (RunFilter(trigger="r", states=frozenset({"failed"})), []),
                 (RunFilter(since=late), ["three", "two"]),
                 (RunFilter(until=late), ["one"]),
                 (RunFilter(labels={"team": "sea"}), ["one"]),

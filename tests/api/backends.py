@@ -24,10 +24,14 @@ from flowdapt.secrets import Secrets
 from flowdapt.services.clock import SystemClock
 from flowdapt.services.compute import Compute
 from flowdapt.services.driver import DriverTools
+from flowdapt.services.firing import Firing
 from flowdapt.services.health import About, DiskWatch, Health
 from flowdapt.services.measures import Measures
+from flowdapt.services.planning import Planner
 from flowdapt.services.resources import Resources
 from flowdapt.services.runs import Runs
+from flowdapt.services.submission import Submitter
+from flowdapt.services.trigger_requests import TriggerRequests
 from flowdapt.stores.factory import create_store
 from flowdapt.testing import FakeExecutor, MemoryLogs, MemoryValues
 
@@ -114,6 +118,15 @@ async def running_api(
             store=store, broker=broker, values=values, logs=logs, clock=clock,
             catalog=resources, engine=compute,
         )  # fmt: skip
+        submitter = Submitter(
+            store=store, broker=broker, values=values, clock=clock, engine=compute,
+            default_executor="local", max_queued=10_000,
+        )  # fmt: skip
+        planner = Planner(submitter, resources)
+        firing = Firing(store=store, broker=broker, planner=planner, submitter=submitter)
+        triggers = TriggerRequests(
+            store=store, broker=broker, clock=clock, firing=firing, planner=planner
+        )
         about = About("0", "/s", "sqlite", "inprocess", "file:", folder, None)
         health = Health(
             about, store=store, clock=clock, executors=executors,
@@ -123,7 +136,7 @@ async def running_api(
         health.ready = True
         control = NoControl()
         backend = Backend(
-            runs=runs, resources=resources, store=store, logs=logs, broker=broker,
+            runs=runs, resources=resources, triggers=triggers, store=store, logs=logs, broker=broker,
             secrets=Secrets(home / "secrets" / "s.json", environ={}, keyring=lambda: None),
             artifacts=ArtifactStore(str(home / "artifacts")), health=health, measures=Measures(),
             control=control, executors=executors,

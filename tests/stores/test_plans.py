@@ -68,6 +68,7 @@ ENDED = frozenset({RunState.FAILED})
         (RunFilter(sort="-created", states=OPEN), False, "ix_run_open"),
         (RunFilter(sort="-created", workflow="w"), False, "ix_run_workflow"),
         (RunFilter(sort="-created", parent="p"), False, "ix_run_parent"),
+        (RunFilter(sort="-created", trigger="t", states=ENDED), False, "ix_run_rule"),
         (RunFilter(sort="-started"), True, "ix_run_started (<expr><?)"),
         (RunFilter(sort="finished"), True, "ix_run_finished (<expr>>?)"),
         (RunFilter(sort="-duration"), False, "ix_run_duration"),

@@ -158,6 +158,7 @@ async def list_runs(
     q: Text = None,
     label: Pairs,
     parent: Text = None,
+    trigger: Annotated[Text, Query(description="Started by this trigger rule.")] = None,
     sort: Literal[
         "created", "-created", "started", "-started",
         "finished", "-finished", "duration", "-duration",
@@ -175,6 +176,7 @@ async def list_runs(
         q=q,
         labels=pairs("label", label) or None,
         parent=parent,
+        trigger=trigger,
         sort=sort,
     )
     page = await backend_of(request).runs.list_(where, cursor=cursor, limit=limit)

@@ -84,6 +84,7 @@ def list_(
     q: str | None = None,
     label: Sequence[str] = (),
     parent: str | None = None,
+    trigger: str | None = None,
     sort: str | None = None,
     cursor: str | None = None,
     limit: int | None = None,
@@ -91,8 +92,8 @@ def list_(
     """List runs, newest first, without stages, input and result. Labels are `name=value`."""
     given = {
         "state": list(state), "workflow": workflow, "namespace": namespace, "since": since,
-        "until": until, "q": q, "label": list(label), "parent": parent, "sort": sort,
-        "cursor": cursor, "limit": limit,
+        "until": until, "q": q, "label": list(label), "parent": parent, "trigger": trigger,
+        "sort": sort, "cursor": cursor, "limit": limit,
     }  # fmt: skip
     return Call(request("GET", "runs", given=given), lambda answer: page(answer, _run_of))
 
