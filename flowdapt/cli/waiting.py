@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from flowdapt.cli.cells import state_word
 from flowdapt.cli.progress import Progress
 from flowdapt.cli.session import Session
 from flowdapt.client.endpoints import runs as calls
@@ -61,9 +62,9 @@ def wait_for(
 
 
 def _begun(session: Session, run: Found, deadline: float | None) -> Found:
-    """Give a queued run a moment to begin; of one that does not, tell why."""
+    """Give a run a moment to begin its first stage; of one that does not, tell why."""
     until = min(time.monotonic() + _BEGINS_WITHIN_S, deadline or float("inf"))
-    while run["state"] == "queued":
+    while not _has_begun(run):
         if time.monotonic() > until:
             _tell_why(session, run)
             break
@@ -72,10 +73,18 @@ def _begun(session: Session, run: Found, deadline: float | None) -> Found:
     return run
 
 
+def _has_begun(run: Found) -> bool:
+    stages = run.get("stages") or ()
+    waits = stages and all(stage["state"] == "pending" for stage in stages)
+    return run["state"] != "queued" and not (run["state"] == "running" and waits)
+
+
 def _tell_why(session: Session, run: Found) -> None:
-    reason = session.ask(calls.explain(run["uid"]))["items"][0]
+    reasons = session.ask(calls.explain(run["uid"]))["items"]
+    # Of a run that has begun, what its first stage waits for says more than that it runs.
+    reason = next((one for one in reasons if one.get("fix")), reasons[0])
     session.screen.told(
-        ("◌ queued", "warn"),
+        (state_word(run), "warn"),
         (f"  {run['name']}", "bold"),
         (f"  {reason['message']}", None),
         (f"   [{reason['code']}]", "dim"),

@@ -121,7 +121,7 @@ class Dispatcher:
     def why_waiting(self, needs: Resources) -> str:
         """Say in words what a task with these needs waits for."""
         if self.unavailable:
-            return f"the executor cannot be reached: {self.unavailable}"
+            return f"the executor, which cannot be reached: {self.unavailable}"
         impossible = impossible_needs(needs, self._capacity)
         if impossible:
             return impossible
@@ -201,5 +201,5 @@ def impossible_needs(needs: Resources, capacity: Capacity) -> str | None:
     }
     for name, (wanted, there) in amounts.items():
         if wanted > there:
-            return f"asks {name}={wanted:g}, the executor has {there:g}: it would wait for ever"
+            return f"{name}={wanted:g} for ever: the executor has {there:g}"
     return None

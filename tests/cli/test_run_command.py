@@ -275,3 +275,23 @@ def test_a_result_that_is_not_json_is_told_by_its_preview(
     alone = flowdapt("run", "train", "--result-only")
     assert (alone.code, alone.out) == (5, "")
     assert f"fix:  flowdapt runs show {found['uid']}" in alone.err
+
+
+def test_a_run_whose_first_stage_cannot_begin_says_why(
+    flowdapt: Program, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_BEGINS_WITHIN_S", 0)
+    held = run(state="running", result=None, stages=[stage("fit", "pending")])
+    reasons = [
+        {"subject": "run r", "code": "run.running", "message": "it runs"},
+        {
+            "subject": "stage fit",
+            "code": "stage.waits_for_slot",
+            "message": "asks gpus=4",
+            "fix": "x",
+        },
+    ]
+    fake.on("POST", SUBMIT, answer(held, 202))
+    fake.on("GET", f"/runs/{held['uid']}", answer(held), answer(run()))
+    fake.on("GET", f"/runs/{held['uid']}/explain", answer({"items": reasons}))
+    assert "asks gpus=4   [stage.waits_for_slot]" in flowdapt("run", "train").err
