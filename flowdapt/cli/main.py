@@ -131,11 +131,11 @@ def _guarded(leading: list[str], words: list[str]) -> int:
         return exit_code_of(error)
     except (KeyboardInterrupt, BrokenPipeError):
         raise
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         screen.flush()
         if verbose:
             _traceback()
-        told = _of_file(error)
+        told = _of_text(error) if isinstance(error, UnicodeEncodeError) else _of_file(error)
         complain(screen, told)
         return exit_code_of(told)
     except Exception as error:
@@ -152,6 +152,16 @@ def _unforeseen(error: Exception) -> errors.FlowdaptError:
     )
 
 
+def _of_text(error: UnicodeEncodeError) -> errors.FlowdaptError:
+    """Return what a word is told as that holds bytes of no letter: nothing can carry it further."""
+    from flowdapt.cli.usage import UsageProblem
+
+    return UsageProblem(
+        f"{error.object[:80]!r} cannot be sent: it holds {error.object[error.start : error.end]!r}",
+        fix="write it as UTF-8; in a path, as %XX",
+    )
+
+
 def _of_file(error: OSError) -> errors.FlowdaptError:
     """Return what a file that the person named is told as; other failures are ours."""
     from flowdapt.cli.usage import UsageProblem
@@ -160,10 +170,10 @@ def _of_file(error: OSError) -> errors.FlowdaptError:
         return _unforeseen(error)
     message = f"{os.fsdecode(error.filename)}: {error.strerror}"
     if isinstance(error, FileNotFoundError):
-        return errors.NotFound(message, code="file.missing")
+        return errors.NotFound(message, code="file.missing", fix="look at the path")
     if isinstance(error, PermissionError):
         return errors.Denied(message, fix="choose a place that you may write")
-    return UsageProblem(message)
+    return UsageProblem(message, fix="choose another path")
 
 
 def _traceback() -> None:

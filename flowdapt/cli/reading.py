@@ -125,7 +125,7 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
         raise NotFound(
             f"there is no file {path}",
             code="file.missing",
-            fix=f"did you mean {path.with_name(near)}?" if near else None,
+            fix=f"did you mean {path.with_name(near)}?" if near else "look at the path",
         ) from None
     except OSError as error:
         raise UsageProblem(

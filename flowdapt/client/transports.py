@@ -19,7 +19,7 @@ from typing import Protocol
 import httpx
 
 from flowdapt.client.wire import ConnectionLost, Request, Response
-from flowdapt.domain.errors import TimedOut, Unreachable
+from flowdapt.domain.errors import InvalidInput, TimedOut, Unreachable
 
 __all__ = ["AsyncHttpxTransport", "AsyncStreamed", "AsyncTransport", "HttpxTransport"]
 __all__ += ["Streamed", "Transport"]
@@ -81,7 +81,7 @@ class HttpxTransport:
         self._proven = uds is None
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=uds, trust_env=False),
-            base_url=server if uds is None else "http://localhost",
+            base_url=_base_url(server) if uds is None else "http://localhost",
         )
 
     def send(self, request: Request) -> Response:
@@ -127,7 +127,7 @@ class AsyncHttpxTransport:
         uds = None if _is_url(server) else server
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=uds, trust_env=False),
-            base_url=server if uds is None else "http://localhost",
+            base_url=_base_url(server) if uds is None else "http://localhost",
         )
 
     async def send(self, request: Request) -> Response:
@@ -152,6 +152,17 @@ class AsyncHttpxTransport:
 
 def _is_url(server: str) -> bool:
     return server.startswith(("http://", "https://"))
+
+
+def _base_url(server: str) -> httpx.URL:
+    try:
+        return httpx.URL(server)
+    except httpx.InvalidURL as error:
+        raise InvalidInput(
+            f"{server[:80]!r} is no address of a daemon: {error}",
+            code="request.invalid",
+            fix="write http://HOST:PORT, or the path of a socket",
+        ) from None
 
 
 def _build(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from flowdapt.client.wire import ConnectionLost, Request, Response
-from flowdapt.domain.errors import FlowdaptError, TimedOut, TooLarge, Unreachable
+from flowdapt.domain.errors import FlowdaptError, InvalidInput, TimedOut, TooLarge, Unreachable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,11 @@ def _write(link: socket.socket, request: Request) -> None:
         head.append(f"content-length: {len(request.body)}")
     for name, value in request.headers:
         if not (name + value).isprintable():
-            raise FlowdaptError(f"the header {name!r} holds a control character")
+            raise InvalidInput(
+                f"the header {name!r} holds a control character or bytes of no letter",
+                code="request.invalid",
+                fix="write it in printable ASCII",
+            )
         head.append(f"{name}: {value}")
     try:
         link.sendall(("\r\n".join(head) + "\r\n\r\n").encode("latin-1") + request.body)

@@ -108,3 +108,32 @@ def test_a_pipe_is_a_file(flowdapt: Program, tmp_path: Path) -> None:
     writer.start()
     assert flowdapt("validate", "-f", str(pipe)).code == 0
     writer.join()
+
+
+# What Linux makes of bytes that are no UTF-8 among the words of a command.
+BYTES = os.fsdecode(b"x\xff\xfe")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "get workflow {}", "runs show {}", "run {}", "runs cancel {}",
+        "-n {} artifact ls", "-s http://{} status", "runs ls --state {}", "get configs -l a={}", "api GET /{}",
+        "api POST /apply -d {}", "secret rm {}", "artifact get {}", "apply -f {}", "events --type {}",
+        "explain {}", "edit workflow {}", "rollback workflow {} --to 1", "delete workflow {} --yes",
+    ],
+)  # fmt: skip
+def test_bytes_that_are_no_text_are_told_as_such(
+    flowdapt: Program, fake: FakeDaemon, command: str
+) -> None:
+    ended = flowdapt(*(word.replace("{}", BYTES) for word in command.split()))
+    assert ended.code in (2, 3, 5)
+    assert r"x\udcff\udcfe" in told(ended, ended.code)
+    assert [one for one in fake.asked if one.method != "GET"] == []
+
+
+def test_a_key_of_bytes_that_are_no_text_is_told_and_sent_nowhere(
+    flowdapt: Program, fake: FakeDaemon
+) -> None:
+    assert "idempotency-key" in told(flowdapt("run", "train", "--key", BYTES), 5)
+    assert fake.asked == []
