@@ -15,6 +15,7 @@ from flowdapt.ports.logs import LogStore
 from flowdapt.ports.store import Store
 from flowdapt.runtime.artifact_store import ArtifactStore
 from flowdapt.secrets import Secrets
+from flowdapt.services.feed import Feed
 from flowdapt.services.health import Health
 from flowdapt.services.measures import Measures
 from flowdapt.services.resources import Resources
@@ -61,6 +62,7 @@ class Backend:
     store: Store
     logs: LogStore
     broker: Broker
+    feed: Feed
     secrets: Secrets
     artifacts: ArtifactStore
     health: Health

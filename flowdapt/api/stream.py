@@ -26,6 +26,7 @@ __all__ = [
     "Events",
     "ServerEvent",
     "closed_after",
+    "framed",
     "wants_stream",
 ]
 
@@ -48,7 +49,13 @@ class ServerEvent:
         return head.encode() + b"data: " + self.data + b"\n\n"
 
 
-Events = AsyncGenerator[ServerEvent, None]
+def framed(event: str, ident: str, value: str) -> bytes:
+    """Return an event of a JSON value as bytes."""
+    return ServerEvent(value.encode(), event, ident).encoded()
+
+
+# As bytes: several events at once, framed for all readers together.
+Events = AsyncGenerator[ServerEvent | bytes, None]
 Source = Callable[[], AbstractAsyncContextManager[Events]]
 
 
@@ -125,7 +132,7 @@ class EventStream(Response):
 async def _pump(events: Events, outgoing: trio.MemorySendChannel[bytes]) -> None:
     async with outgoing, aclosing(events):
         async for event in events:
-            await outgoing.send(event.encoded())
+            await outgoing.send(event if isinstance(event, bytes) else event.encoded())
 
 
 async def cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:

@@ -119,9 +119,11 @@ class Parts:
         return make(options, choices.environment(self.settings, self.plugins))
 
     def _make_services(self, masks: set[str]) -> None:
+        from flowdapt.api.stream import framed
         from flowdapt.services.checkup import find_problems
         from flowdapt.services.compute import Compute
         from flowdapt.services.driver import DriverTools
+        from flowdapt.services.feed import Feed
         from flowdapt.services.health import Health
         from flowdapt.services.lifecycle import Lifecycle
         from flowdapt.services.resources import Resources
@@ -169,6 +171,7 @@ class Parts:
             disk=disk,
             slots=self.compute.slots,
         )
+        self.feed = Feed(store=store, broker=broker, frame=framed)
         self.triggers = self._triggers()
         self.retention = Retention(
             store=store,
@@ -231,6 +234,7 @@ class Parts:
             store=self.store,
             logs=self.logs,
             broker=self.broker,
+            feed=self.feed,
             secrets=self.secrets,
             artifacts=self.artifacts,
             health=self.health,
@@ -264,6 +268,7 @@ class Parts:
             yield "triggers", self.triggers.run
         if self.broker.carries_events:
             yield "relay", self._relay().run
+        yield "feed", self.feed.run
         yield "measures", partial(self.measures.run, self.broker)
         yield "health", self.health.run
         yield "retention", self.retention.run

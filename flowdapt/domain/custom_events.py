@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flowdapt.domain.errors import InvalidInput, TooLarge
 from flowdapt.domain.events import EventDraft
 from flowdapt.domain.json_reading import read_json
 from flowdapt.domain.positions import TextProblem
 
-__all__ = ["DATA_MAX_BYTES", "RESERVED_TYPES", "CustomEvent", "read_custom_event"]
+__all__ = ["DATA_MAX_BYTES", "RESERVED_TYPES", "CustomEvent", "PostedEvent", "read_custom_event"]
 
 DATA_MAX_BYTES = 64 * 1024
 # The attributes around the data are short.
@@ -43,6 +44,14 @@ class CustomEvent(BaseModel):
     causationdepth: Annotated[int, Field(ge=0, le=1000)] = 0
     data: Any = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_json(cls, value: Any) -> Any:
+        # Passed over as an attribute that is not known, what it holds would be lost unseen.
+        if isinstance(value, dict) and "data_base64" in value:
+            raise ValueError("data is read as JSON in `data`, not as bytes in `data_base64`")
+        return value
+
     @field_validator("type")
     @classmethod
     def _not_ours(cls, value: str) -> str:
@@ -64,6 +73,14 @@ class CustomEvent(BaseModel):
             causation_depth=self.causationdepth,
             id=self.id,
         )
+
+
+class PostedEvent(CustomEvent):
+    """An event as a client of ours sends it: what CloudEvents requires may be left to us."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: _Word = Field(default_factory=lambda: os.urandom(16).hex())
+    source: _Word = "client"
 
 
 def read_custom_event(raw: bytes) -> EventDraft:

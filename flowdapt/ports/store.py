@@ -287,9 +287,22 @@ class Store(TriggerStore):
 
     @abstractmethod
     async def list_events(
-        self, *, after: int = 0, run: str | None = None, types: Sequence[str] = (), limit: int = 500
+        self,
+        *,
+        after: int = 0,
+        run: str | None = None,
+        types: Sequence[str] = (),
+        workflow: str | None = None,
+        subject: str = "",
+        since: datetime | None = None,
+        newest: bool = False,
+        limit: int = 500,
     ) -> list[Event]:
-        """List by cursor, ascending, those after the cursor."""
+        """List by cursor, ascending, those after the cursor (and written at or after `since`).
+
+        `types`, `workflow` and `subject` choose as in `domain.event_filter`. With `newest` the last
+        ones come in place of the first, in the same order.
+        """
 
     @abstractmethod
     async def beat(self, owner: str, about: Mapping[str, Any]) -> None:

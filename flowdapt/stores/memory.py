@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import trio
 
 from flowdapt.domain.errors import InvalidInput, Unavailable
+from flowdapt.domain.event_filter import EventFilter
 from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED, Event, EventDraft
 from flowdapt.domain.records import ItemRecord, RunRecord, TaskRecord
 from flowdapt.domain.resource import Applied, Kind, Metadata, Resource, canonical
@@ -226,12 +227,24 @@ class MemoryStore(MemoryTriggers):
         return self._journal.add(event)
 
     async def list_events(
-        self, *, after: int = 0, run: str | None = None, types: Sequence[str] = (), limit: int = 500
+        self,
+        *,
+        after: int = 0,
+        run: str | None = None,
+        types: Sequence[str] = (),
+        workflow: str | None = None,
+        subject: str = "",
+        since: datetime | None = None,
+        newest: bool = False,
+        limit: int = 500,
     ) -> list[Event]:
         await trio.lowlevel.checkpoint()
         if run is not None:
             self._held(run)
-        return self._journal.after(after, run, types, page_size(limit))
+        where = EventFilter(tuple(types), run, workflow, subject)
+        found = self._journal.after(after, where, since)
+        size = page_size(limit)
+        return found[-size:] if newest else found[:size]
 
     async def beat(self, owner: str, about: Mapping[str, Any]) -> None:
         await trio.lowlevel.checkpoint()

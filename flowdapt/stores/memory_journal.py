@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from datetime import datetime
 
+from flowdapt.domain.event_filter import EventFilter
 from flowdapt.domain.events import Event, EventDraft
 from flowdapt.domain.records import RunRecord
 from flowdapt.ports.clock import Clock
@@ -61,15 +62,14 @@ class MemoryJournal:
                     return event.cursor - 1
         return self._events[-1].cursor if self._events else 0
 
-    def after(self, cursor: int, run: str | None, types: Sequence[str], limit: int) -> list[Event]:
-        found = (
+    def after(self, cursor: int, where: EventFilter, since: datetime | None) -> list[Event]:
+        return [
             event
             for event in self._events
             if event.cursor > cursor
-            and (run is None or event.run == run)
-            and (not types or event.type in types)
-        )
-        return [event for event, _ in zip(found, range(limit), strict=False)]
+            and (since is None or event.time >= since)
+            and where.wants(event)
+        ]
 
     def of(self, run: str) -> list[Event]:
         return [event for event in self._events if event.run == run]

@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from flowdapt.domain.event_filter import EventFilter
 from flowdapt.domain.events import Event, EventDraft
 from flowdapt.domain.records import (
     ItemRecord,
@@ -233,11 +234,20 @@ class SqlStore(SqlTriggers, Store):
         return await self._writer.write(lambda tx: journal.add_event(tx, event), durable=True)
 
     async def list_events(
-        self, *, after: int = 0, run: str | None = None, types: Sequence[str] = (), limit: int = 500
+        self,
+        *,
+        after: int = 0,
+        run: str | None = None,
+        types: Sequence[str] = (),
+        workflow: str | None = None,
+        subject: str = "",
+        since: datetime | None = None,
+        newest: bool = False,
+        limit: int = 500,
     ) -> list[Event]:
-        return await self._reader.read(
-            lambda tx: paging.list_events(tx, after, run, tuple(types), limit)
-        )
+        where = EventFilter(tuple(types), run, workflow, subject)
+        query = paging.EventQuery(after, where, micros(since), newest, limit)
+        return await self._reader.read(lambda tx: paging.list_events(tx, query))
 
     async def beat(self, owner: str, about: Mapping[str, Any]) -> None:
         await self._writer.write(lambda tx: journal.beat(tx, owner, about), durable=False)

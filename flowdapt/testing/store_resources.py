@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -188,6 +189,39 @@ class JournalContract(OpensStore):
         assert (event.data, event.run, event.seq) == ({"x": [1, "é"]}, None, None)
         assert (event.correlation_id, event.causation_depth) == ("c", 3)
         assert abs(event.time - datetime.now(UTC)) < timedelta(minutes=5)
+
+    @pytest.mark.parametrize(
+        ("chosen", "found"),
+        [
+            ({"types": ["a.*"]}, ["a.b", "a.b.c"]),
+            ({"types": ["*.c", "other"]}, ["a.b.c", "other"]),
+            ({"types": ["a_b"]}, []),
+            ({"types": ["a*_*"]}, []),
+            ({"types": ["A.*"]}, []),
+            ({"subject": "run/"}, ["a.b.c", "other"]),
+            ({"subject": "run/%"}, []),
+            ({"newest": True, "limit": 2}, ["a.b.c", "other"]),
+            ({"newest": True, "types": ["a.*"], "limit": 1}, ["a.b.c"]),
+            ({"workflow": "no such"}, []),
+            ({"since": datetime(2100, 1, 1, tzinfo=UTC)}, []),
+            ({"since": datetime(2001, 1, 1, tzinfo=UTC)}, ["a.b", "a.b.c", "other"]),
+        ],
+        ids=str,
+    )
+    async def test_events_are_chosen(self, chosen: dict[str, Any], found: list[str]) -> None:
+        async with self.opened() as store:
+            for kind, subject in (("a.b", "x"), ("a.b.c", "run/1"), ("other", "run/2")):
+                await store.add_event(EventDraft(kind, subject, "1"))
+            assert [event.type for event in await store.list_events(**chosen)] == found
+
+    async def test_events_of_a_workflow_are_those_of_its_runs(self) -> None:
+        async with self.opened() as store:
+            new = await store.submit(new_run(owner="me"))
+            await store.add_event(EventDraft("own", "x", '{"workflow":"flow"}'))
+            events = await store.list_events(workflow=new.run.workflow, newest=True)
+            run = await store.list_events(run=new.run.uid, newest=True)
+        assert events == run
+        assert {event.run for event in events} == {new.run.uid}
 
     async def test_old_events_of_no_run_are_forgotten(self) -> None:
         async with self.opened() as store:

@@ -17,6 +17,7 @@ from flowdapt.api.backend import ApiLimits, Backend
 from flowdapt.api.guard import Framework, Guard
 from flowdapt.api.server import Deadlines, Server
 from flowdapt.api.socket import UnixSocket
+from flowdapt.api.stream import framed
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.plugins.manager import PluginInfo
 from flowdapt.runtime.artifact_store import ArtifactStore
@@ -24,6 +25,7 @@ from flowdapt.secrets import Secrets
 from flowdapt.services.clock import SystemClock
 from flowdapt.services.compute import Compute
 from flowdapt.services.driver import DriverTools
+from flowdapt.services.feed import Feed
 from flowdapt.services.firing import Firing
 from flowdapt.services.health import About, DiskWatch, Health
 from flowdapt.services.measures import Measures
@@ -137,6 +139,7 @@ async def running_api(
         control = NoControl()
         backend = Backend(
             runs=runs, resources=resources, triggers=triggers, store=store, logs=logs, broker=broker,
+            feed=Feed(store=store, broker=broker, frame=framed),
             secrets=Secrets(home / "secrets" / "s.json", environ={}, keyring=lambda: None),
             artifacts=ArtifactStore(str(home / "artifacts")), health=health, measures=Measures(),
             control=control, executors=executors,
@@ -151,6 +154,7 @@ async def running_api(
         ):
             await nursery.start(compute.run)
             await nursery.start(backend.measures.run, broker)
+            await nursery.start(backend.feed.run)
             api = Api(backend, executor, logs, control, app, client, home)
             bound = None
             if listen:

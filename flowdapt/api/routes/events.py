@@ -1,43 +1,57 @@
-"""Calls that read the journal: a page of it, or live, resumed from where a reader stopped."""
+"""Calls that read the journal, a page of it or live from where a reader stopped, and add events to it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
-import trio
 from fastapi import Header, Query
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from flowdapt.api.answers import answer, backend_of
 from flowdapt.api.backend import Backend
-from flowdapt.api.parameters import Ident, Limit, Text
-from flowdapt.api.routing import Wire, new_router, problems, returns, returns_stream
-from flowdapt.api.stream import Events, EventStream, ServerEvent, wants_stream
+from flowdapt.api.bodies import JSON_TYPES, read_json, require_media_type
+from flowdapt.api.parameters import Ident, Instant, Limit, Text
+from flowdapt.api.problems import invalid_request
+from flowdapt.api.routing import Wire, new_router, problems, returns, returns_stream, takes
+from flowdapt.api.stream import Events, EventStream, wants_stream
+from flowdapt.domain.custom_events import RESERVED_TYPES, PostedEvent
+from flowdapt.domain.errors import InvalidInput
+from flowdapt.domain.event_filter import TYPE_PATTERN, EventFilter
 from flowdapt.domain.events import Event
-from flowdapt.ports.broker import EVENT_ADDED, RUN_ENDED, RUN_PROGRESS, Message
+from flowdapt.services.feed import Place
 
 __all__ = ["router"]
 
 router = new_router("events")
 
-_LOOK_S = 5.0
-_BATCH = 200
-_CALM_S = 0.02
+CLOUD_EVENT = "application/cloudevents+json"
+_CURSOR_MAX = 2**53
+Type = Annotated[str, Query(min_length=1, max_length=200, pattern=TYPE_PATTERN)]
 Types = Annotated[
-    list[str],
-    Query(default_factory=list, alias="type", max_length=20, description="Exact event types."),
+    list[Type],
+    Query(
+        default_factory=list,
+        alias="type",
+        max_length=20,
+        description="Event types; a star stands for any text: `com.event.workflow.*`.",
+    ),
 ]
+Subject = Annotated[str, Query(max_length=256, description="How the subject begins: `trigger/`.")]
 
 
 class EventPage(Wire):
-    """Events by cursor; `next` continues the reading as `after`."""
+    """Events by cursor; `next` continues the reading as `after`.
+
+    `newest` is where the journal ended when the newest ones were asked for.
+    """
 
     items: list[Event]
     next: int | None = None
+    newest: int | None = None
 
 
 @router.get(
@@ -47,9 +61,13 @@ class EventPage(Wire):
 async def read_events(
     request: Request,
     *,
-    after: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+    after: Annotated[int | None, Query(ge=0, le=_CURSOR_MAX)] = None,
     run: Text = None,
+    workflow: Text = None,
     types: Types,
+    subject: Subject = "",
+    since: Instant | None = None,
+    tail: Annotated[bool, Query(description="The newest ones, in place of the first.")] = False,
     limit: Limit = 100,
     last_event_id: Annotated[str | None, Header(max_length=128)] = None,
 ) -> Response:
@@ -57,18 +75,23 @@ async def read_events(
     backend = backend_of(request)
     if run is not None:
         run = (await backend.store.get_run(run)).uid
+    where = EventFilter(tuple(types), run, workflow, subject)
     if wants_stream(request.headers.get("accept", "")):
-        return _follow(backend, run, types, after, last_event_id)
-    found = await backend.store.list_events(after=after or 0, run=run, types=types, limit=limit)
-    full = len(found) == limit
-    return answer(EventPage(items=found, next=found[-1].cursor if full else None))
+        return _follow(backend, where, await backend.feed.place(after=after, last_id=last_event_id))
+    newest = await backend.store.newest_cursor() if tail else None
+    found = await backend.store.list_events(
+        after=after or 0, run=run, types=types, workflow=workflow, subject=subject,
+        since=since, newest=tail, limit=limit,
+    )  # fmt: skip
+    more = len(found) == limit and not tail
+    return answer(EventPage(items=found, next=found[-1].cursor if more else None, newest=newest))
 
 
 @router.get("/runs/{ident}/events", responses=returns(EventPage) | problems(404, 409, 422))
 async def read_run_events(
     request: Request,
     ident: Ident,
-    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    after: Annotated[int, Query(ge=0, le=_CURSOR_MAX)] = 0,
     limit: Limit = 500,
 ) -> Response:
     """Read what happened to one run, in order."""
@@ -79,67 +102,48 @@ async def read_run_events(
     return answer(EventPage(items=found, next=found[-1].cursor if full else None))
 
 
-def _follow(
-    backend: Backend, run: str | None, types: list[str], after: int | None, last_id: str | None
-) -> EventStream:
+def _follow(backend: Backend, where: EventFilter, place: Place) -> EventStream:
     @asynccontextmanager
     async def source() -> AsyncIterator[Events]:
-        incarnation = (await backend.store.info()).incarnation
-        topics = (EVENT_ADDED, RUN_PROGRESS, RUN_ENDED)
-        async with backend.broker.subscribe(*topics, capacity=1) as hints:
-            start, gap = _resumed(last_id, incarnation)
-            if start is None:
-                start = after if after is not None else await _newest(backend)
-            yield _new_events(backend, (run, types), start, gap, incarnation, hints)
+        async with backend.feed.follow(place, where) as pieces:
+            yield pieces
 
     return EventStream(source, keep_alive_s=backend.limits.keep_alive_s, stopping=backend.stopping)
 
 
-def _resumed(last_id: str | None, incarnation: str) -> tuple[int | None, bool]:
-    """Return where to go on, and whether the journal is another one than the reader knew."""
-    if last_id is None:
-        return None, False
-    known, _, cursor = last_id.rpartition("-")
-    if known != incarnation or not (cursor.isascii() and cursor.isdigit()):
-        return 0, True
-    return int(cursor[:18]), False
+def _takes_events() -> dict[str, Any]:
+    said = takes(PostedEvent, required=True)
+    content = said["requestBody"]["content"]
+    content[CLOUD_EVENT] = content["application/json"]
+    return said
 
 
-async def _newest(backend: Backend) -> int:
-    """Return the cursor of the newest event, found by halving: the port lists forward only."""
-    low, step = 0, 1
-    while await backend.store.list_events(after=low + step, limit=1):
-        low, step = low + step, step * 2
-    while step > 1:
-        step //= 2
-        if await backend.store.list_events(after=low + step, limit=1):
-            low += step
-    last = await backend.store.list_events(after=low, limit=2)
-    return last[-1].cursor if last else low
+@router.post(
+    "/events",
+    status_code=201,
+    responses=returns(Event, 201, "Stored durably.")
+    | returns(Event, 200, "It was there: the id named it.")
+    | problems(400, 413, 415, 422, 503, 507),
+    openapi_extra=_takes_events(),
+)
+async def post_event(request: Request) -> Response:
+    """Add an event of your own (CloudEvents 1.0); triggers see it. The same `id` is the same event."""
+    require_media_type(request, JSON_TYPES | {CLOUD_EVENT})
+    value = read_json(await request.body())
+    _refuse_reserved(value)
+    try:
+        posted = PostedEvent.model_validate(value)
+    except ValidationError as error:
+        raise invalid_request(error.errors(include_url=False), PostedEvent) from None
+    event, new = await backend_of(request).feed.post(posted.draft())
+    return answer(event, 201 if new else 200)
 
 
-async def _new_events(
-    backend: Backend,
-    which: tuple[str | None, list[str]],
-    cursor: int,
-    gap: bool,
-    incarnation: str,
-    hints: AsyncIterator[Message],
-) -> Events:
-    run, types = which
-    if gap:
-        reason = {"reason": "the journal is not the one that was read before"}
-        yield ServerEvent(json.dumps(reason).encode(), "gap", f"{incarnation}-0")
-    while True:
-        # Read all and choose here: what was passed over is not looked at again.
-        found = await backend.store.list_events(after=cursor, limit=_BATCH)
-        for event in found:
-            cursor = event.cursor
-            if (run is None or event.run == run) and (not types or event.type in types):
-                data = event.model_dump_json().encode()
-                yield ServerEvent(data, event.type, f"{incarnation}-{cursor}")
-        if len(found) < _BATCH:
-            with trio.move_on_after(_LOOK_S):
-                await anext(hints)
-            # A burst of hints is one look.
-            await trio.sleep(_CALM_S)
+def _refuse_reserved(value: Any) -> None:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if isinstance(kind, str) and kind.startswith(RESERVED_TYPES):
+        raise InvalidInput(
+            f"flowdapt alone tells events of the type {kind[:200]}",
+            code="event.reserved_type",
+            fix="give it a type of your own, such as org.example.data_arrived",
+        )
