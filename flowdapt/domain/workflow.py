@@ -50,9 +50,12 @@ class Resources(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    cpus: float = Field(default=1.0, ge=0, description="Processor cores.")
+    cpus: float = Field(default=1.0, ge=0, allow_inf_nan=False, description="Processor cores.")
     gpus: float = Field(
-        default=0.0, ge=0, description="Graphics cards; a share such as 0.5 is fine."
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Graphics cards; a share such as 0.5 is fine.",
     )
     memory: SizeBytes = Field(default=0, description="Memory; 0 reserves none.")
 

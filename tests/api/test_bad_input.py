@@ -358,6 +358,25 @@ def test_a_document_of_a_strange_kind_of_rule_never_breaks_the_daemon(
     refused(station, request("POST", APPLY, text), (422,))
 
 
+@pytest.mark.parametrize(
+    "amount",
+    ["inf", "-inf", "nan", "Infinity", "1e999", -1, 10**300, "1e999s", "\u0663", [], {}, "x"],
+)
+def test_row_18_an_amount_that_is_no_number_is_refused(station: Workstation, amount: Any) -> None:
+    """Texts become numbers where a number is meant: these must not."""
+    for field in ("cpus", "gpus", "memory", "licence"):
+        only = stage("only", "user_modules.work.stage", resources={field: amount})
+        refused(station, request("POST", APPLY, json.dumps([workflow("bad", only)])), (422,))
+    for field in ("timeout", "retry"):
+        only = stage(
+            "only",
+            "user_modules.work.stage",
+            **{field: {"initial": amount} if field == "retry" else amount},
+        )
+        refused(station, request("POST", APPLY, json.dumps([workflow("bad", only)])), (422,))
+    refused(station, request("POST", RUNS, run_of(timeout=amount)), (422,))
+
+
 # -- what the server owns, and secrets (rows 52, 53) -------------------------------------------------------------------
 
 OWNED = [
