@@ -14,7 +14,13 @@ from typing import Any, Self, TypeVar
 
 import anyio  # noqa: TID251 - the one way to pause on whichever loop runs this
 
-from flowdapt.client.async_parts import AsyncArtifacts, AsyncResources, AsyncRuns, AsyncSecrets
+from flowdapt.client.async_parts import (
+    AsyncArtifacts,
+    AsyncResources,
+    AsyncRuns,
+    AsyncSecrets,
+    AsyncTriggers,
+)
 from flowdapt.client.endpoints import resources as resource_calls
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.client.endpoints import system as system_calls
@@ -51,6 +57,7 @@ class AsyncClient:
         self._transport = transport or AsyncHttpxTransport(address)
         self.runs = AsyncRuns(self)
         self.resources = AsyncResources(self)
+        self.triggers = AsyncTriggers(self)
         self.artifacts = AsyncArtifacts(self)
         self.secrets = AsyncSecrets(self)
 

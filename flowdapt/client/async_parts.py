@@ -1,4 +1,4 @@
-"""The parts of the async client: `client.runs`, `.resources`, `.artifacts`, `.secrets`."""
+"""The parts of the async client: `client.runs`, `.resources`, `.triggers`, `.artifacts` and so on."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from flowdapt.client.endpoints import artifacts as artifact_calls
 from flowdapt.client.endpoints import resources as resource_calls
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.client.endpoints import system as system_calls
+from flowdapt.client.endpoints import triggers as trigger_calls
 from flowdapt.client.repeating import WAIT_STEP_S, new_key
 from flowdapt.domain.errors import TimedOut
-from flowdapt.domain.resource import Applied, Resource
+from flowdapt.domain.fire import Fire
+from flowdapt.domain.resource import Applied, Outlook, Resource
 from flowdapt.domain.run import Item, Reason, Run
+from flowdapt.domain.trigger_views import TriggerStatus, TriggerTest
 from flowdapt.ports.store import Page
 
 if TYPE_CHECKING:
     from flowdapt.client.async_client import AsyncClient
 
-__all__ = ["AsyncArtifacts", "AsyncResources", "AsyncRuns", "AsyncSecrets"]
+__all__ = ["AsyncArtifacts", "AsyncResources", "AsyncRuns", "AsyncSecrets", "AsyncTriggers"]
 
 
 class _Part:
@@ -42,6 +45,7 @@ class AsyncRuns(_Part):
         namespace: str | None = None,
         since: datetime | None = None,
         q: str | None = None,
+        trigger: str | None = None,
         sort: str | None = None,
         cursor: str | None = None,
         limit: int | None = None,
@@ -49,7 +53,7 @@ class AsyncRuns(_Part):
         """List a page of runs, newest first, without stages, input and result."""
         call = run_calls.list_(
             state=state, workflow=workflow, namespace=namespace, since=since,
-            q=q, sort=sort, cursor=cursor, limit=limit,
+            q=q, trigger=trigger, sort=sort, cursor=cursor, limit=limit,
         )  # fmt: skip
         return await self._client.ask(call)
 
@@ -162,6 +166,58 @@ class AsyncResources(_Part):
     async def delete(self, kind: str, name: str, *, if_revision: int | None = None) -> Applied:
         """Delete a resource; raise StaleRevision when it is no more at `if_revision`."""
         return await self._client.ask(resource_calls.delete(kind, name, if_revision=if_revision))
+
+
+class AsyncTriggers(_Part):
+    """`client.triggers`: rules that start workflows; their documents are `client.resources`.
+
+    An `event` is a mapping as conditions see it, or the cursor or the id of one in the journal.
+    """
+
+    async def list(
+        self, *, q: str | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> Page[TriggerStatus]:
+        """List a page of rules at a glance, by name; `q` is part of the name."""
+        return await self._client.ask(trigger_calls.list_(q=q, cursor=cursor, limit=limit))
+
+    async def status(self, name: str) -> TriggerStatus:
+        """Return a rule at a glance: in words, its state, next instant, last decision. Raise NotFound."""
+        return await self._client.ask(trigger_calls.status(name))
+
+    async def next(self, name: str, count: int = 5) -> Outlook:
+        """Return the next instants of a rule of time, 1,000 at most. Raise Conflict for a condition."""
+        return await self._client.ask(trigger_calls.next_(name, count=count))
+
+    async def fires(
+        self,
+        name: str,
+        *,
+        state: Sequence[str] = (),
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page[Fire]:
+        """List a page of what a rule has decided, newest first."""
+        return await self._client.ask(
+            trigger_calls.fires(name, state=state, cursor=cursor, limit=limit)
+        )
+
+    async def fire(self, name: str, *, event: Mapping[str, Any] | int | str | None = None) -> Fire:
+        """Fire by hand; what could not start is returned as a failed or skipped fire, not raised."""
+        return await self._client.ask(trigger_calls.fire(name, event=event))
+
+    async def pause(self, name: str, *, reason: str | None = None) -> TriggerStatus:
+        """Keep a rule from firing by itself; a paused one keeps its reason."""
+        return await self._client.ask(trigger_calls.pause(name, reason=reason))
+
+    async def resume(self, name: str) -> TriggerStatus:
+        """Let a rule go on from now; what lies before is not made up for."""
+        return await self._client.ask(trigger_calls.resume(name))
+
+    async def test(
+        self, name: str, *, event: Mapping[str, Any] | int | str | None = None
+    ) -> TriggerTest:
+        """Say whether a rule would fire, clause by clause, and with what; change nothing."""
+        return await self._client.ask(trigger_calls.try_(name, event=event))
 
 
 class AsyncArtifacts(_Part):

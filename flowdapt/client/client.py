@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from flowdapt.client.endpoints import resources as resource_calls
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.client.endpoints import system as system_calls
-from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets
+from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets, Triggers
 from flowdapt.client.repeating import WAIT_STEP_S, Repeats, new_key
 from flowdapt.client.stream import EventDecoder
 from flowdapt.client.transports import HttpxTransport, Transport
@@ -50,6 +50,7 @@ class Client:
         self._transport = transport or HttpxTransport(address)
         self.runs = Runs(self)
         self.resources = Resources(self)
+        self.triggers = Triggers(self)
         self.artifacts = Artifacts(self)
         self.secrets = Secrets(self)
 

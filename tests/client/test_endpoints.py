@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from flowdapt.api.app import openapi_document
-from flowdapt.client.endpoints import artifacts, resources, runs, system
+from flowdapt.client.endpoints import artifacts, resources, runs, system, triggers
 
 CALLS = [
     runs.submit("w", {"input": {}}, key="k", wait_s=3),
     runs.list_(
         state=["failed"], workflow="w", namespace="n", since="2026-01-01T00:00:00Z",
-        until="2026-01-01T00:00:00Z", q="x", label=["a=b"], parent="p", sort="-created",
-        cursor="c", limit=3,
+        until="2026-01-01T00:00:00Z", q="x", label=["a=b"], parent="p", trigger="t",
+        sort="-created", cursor="c", limit=3,
     ),
     runs.get("r"),
     runs.wait("r", timeout_s=3),
@@ -35,6 +35,14 @@ CALLS = [
     resources.get("config", "n", revision=3),
     resources.revisions("trigger_rule", "n", cursor="c", limit=3),
     resources.delete("workflow", "n", if_revision=3),
+    triggers.list_(q="x", cursor="c", limit=3),
+    triggers.status("t"),
+    triggers.next_("t", count=3),
+    triggers.fires("t", state=["failed"], cursor="c", limit=3),
+    triggers.fire("t", event={"type": "x"}),
+    triggers.pause("t", reason="r"),
+    triggers.resume("t"),
+    triggers.try_("t", event=3),
     artifacts.list_("n", q="x"),
     artifacts.files("a"),
     artifacts.get("a", "f"),

@@ -18,7 +18,7 @@ from flowdapt.api.app import openapi_document
 from flowdapt.api.problems import status_of
 from flowdapt.cli.main import exit_code_of
 from flowdapt.client import Client
-from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets
+from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets, Triggers
 from flowdapt.domain import errors
 from flowdapt.domain.quantities import parse_duration_s, parse_size_bytes
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, RunState, StageState
@@ -225,7 +225,13 @@ def _functions(module: ModuleType) -> list[str]:
 
 
 def client_parts() -> str:
-    parts = {"runs": Runs, "resources": Resources, "artifacts": Artifacts, "secrets": Secrets}
+    parts = {
+        "runs": Runs,
+        "resources": Resources,
+        "triggers": Triggers,
+        "artifacts": Artifacts,
+        "secrets": Secrets,
+    }
     rows = [
         line
         for name, part in parts.items()
