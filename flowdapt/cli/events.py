@@ -11,7 +11,7 @@ from flowdapt.cli.cells import moment, short
 from flowdapt.cli.grammar import Commands, Opt
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import Column
-from flowdapt.cli.views import text
+from flowdapt.cli.views import error_text, text
 from flowdapt.client.endpoints import system
 
 commands = Commands()
@@ -22,13 +22,26 @@ EVENT_COLUMNS = (
     Column("time", lambda row: moment(row.get("time")), keep=True),
     Column("type", lambda row: _short_type(row["type"]), keep=True),
     Column("subject", text("subject"), keep=True, flex=True),
-    Column("data", lambda row: short(row.get("data") or "", 200), flex=True),
+    Column("about", lambda row: _about(row, 200), flex=True),
+    Column("data", lambda row: short(row.get("data") or "", 1000), wide=True),
 )
 
 
 def _short_type(kind: str) -> str:
     """Leave out what all types begin with."""
     return kind.removeprefix("com.event.")
+
+
+def _about(event: Mapping[str, Any], limit: int) -> str:
+    """Return what an event tells: of runs and stages which one, its state and why, else the data."""
+    data = event.get("data") or ""
+    if not isinstance(data, Mapping) or "state" not in data:
+        return short(data, limit)
+    name = "/".join(str(data[key]) for key in ("workflow", "stage") if data.get(key))
+    reason = f"({data['reason']})" if data.get("reason") else ""
+    error = error_text(data) if data.get("error") else ""
+    parts = (data.get("name"), name, data["state"], reason, error)
+    return short(" ".join(str(part) for part in parts if part), limit)
 
 
 @commands.add("events")
@@ -45,7 +58,7 @@ def events(
     """Print what has happened, oldest first."""
     if follow:
         session.output.refuse_one_document("-f")
-    found = list(_last(session, types or [], run, limit)) if limit else []
+    found = list(_last(session, types or [], run, limit)) if limit > 0 else []
     if follow:
         for event in found:
             _tell(session, event)
@@ -88,7 +101,7 @@ def _tell(session: Session, event: Mapping[str, Any]) -> None:
             (moment(event.get("time")), "dim"),
             (f"  {_short_type(event['type'])}", "bold"),
             (f"  {event.get('subject', '')}", None),
-            (f"  {short(event.get('data') or '', 120)}", "dim"),
+            (f"  {_about(event, 120)}", "dim"),
         )
 
     session.output.event(event, show)

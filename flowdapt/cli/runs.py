@@ -96,6 +96,8 @@ def show(
     session.screen.flush()
     if session.output.for_people:
         tell_failed_items(session, found)
+        if found["state"] == "queued":
+            session.screen.note(f"  flowdapt runs why {found['name']}", "dim")
 
 
 @commands.add("metrics")

@@ -451,3 +451,18 @@ def test_the_doctor_finds_a_home_that_cannot_be_made(
         "problem",
         f"{tmp_path / 'file' / 'home'} cannot be made",
     )
+
+
+def test_an_event_of_a_run_is_told_in_words(flowdapt: Program, fake: FakeDaemon) -> None:
+    data = {
+        "workflow": "train",
+        "stage": "fit",
+        "state": "failed",
+        "reason": "stage_failed",
+        "error": {"type": "builtins.ValueError", "message": "no rows"},
+    }
+    event = {"id": "1", "time": "2026-01-01T00:00:00Z", "type": "com.event.x.y", "data": data}
+    fake.on("GET", "/events", answer({"items": [event], "next": None}))
+    assert "train/fit failed (stage_failed) ValueError: no rows" in flowdapt("events").out
+    assert flowdapt("events", "-o", "json").json()["items"][0]["data"] == data
+    assert flowdapt("events", "--limit", "-1").code == 0
