@@ -5,7 +5,7 @@ What a call sends and how its answer is read stands in `endpoints`; here it only
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from flowdapt.client.async_parts import (
 from flowdapt.client.endpoints import resources as resource_calls
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.client.endpoints import system as system_calls
+from flowdapt.client.events import AsyncEvents
 from flowdapt.client.repeating import WAIT_STEP_S, Repeats, new_key
 from flowdapt.client.stream import EventDecoder
 from flowdapt.client.transports import AsyncHttpxTransport, AsyncTransport
@@ -60,6 +61,7 @@ class AsyncClient:
         self.triggers = AsyncTriggers(self)
         self.artifacts = AsyncArtifacts(self)
         self.secrets = AsyncSecrets(self)
+        self.events = AsyncEvents(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,12 +133,6 @@ class AsyncClient:
     async def workers(self, executor: str) -> list[dict[str, Any]]:
         """Return the workers of an executor as they are now."""
         return await self.ask(system_calls.workers(executor))
-
-    def events(
-        self, *, types: Sequence[str] = (), run: str | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Follow the journal from now on, without end."""
-        return self.follow(system_calls.watch_events(types=types, run=run), until=lambda _: False)
 
     async def drain(self, *, now: bool = False) -> None:
         """Ask the daemon to end; running stages may end first unless `now`."""

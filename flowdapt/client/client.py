@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 from flowdapt.client.endpoints import resources as resource_calls
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.client.endpoints import system as system_calls
+from flowdapt.client.events import Events
 from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets, Triggers
 from flowdapt.client.repeating import WAIT_STEP_S, Repeats, new_key
 from flowdapt.client.stream import EventDecoder
@@ -53,6 +54,7 @@ class Client:
         self.triggers = Triggers(self)
         self.artifacts = Artifacts(self)
         self.secrets = Secrets(self)
+        self.events = Events(self)
 
     def __enter__(self) -> Self:
         return self
@@ -122,12 +124,6 @@ class Client:
     def workers(self, executor: str) -> list[dict[str, Any]]:
         """Return the workers of an executor as they are now."""
         return self.ask(system_calls.workers(executor))
-
-    def events(
-        self, *, types: Sequence[str] = (), run: str | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """Follow the journal from now on, without end."""
-        return self.follow(system_calls.watch_events(types=types, run=run), until=lambda _: False)
 
     def drain(self, *, now: bool = False) -> None:
         """Ask the daemon to end; running stages may end first unless `now`."""

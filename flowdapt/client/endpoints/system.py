@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from flowdapt.client.endpoints.making import API, listed, nothing, raw, request, value
@@ -20,6 +21,7 @@ __all__ = [
     "metrics",
     "openapi",
     "plugins",
+    "post_event",
     "put_secret",
     "ready",
     "status",
@@ -82,23 +84,70 @@ def events(
     *,
     after: int | None = None,
     run: str | None = None,
+    workflow: str | None = None,
     types: Sequence[str] = (),
+    subject: str | None = None,
+    since: datetime | str | None = None,
+    tail: bool = False,
     limit: int | None = None,
 ) -> Call[dict[str, Any]]:
-    """List journal events by cursor, those after the given one."""
-    given = {"after": after, "run": run, "type": list(types), "limit": limit}
+    """List journal events by cursor, those after the given one; with `tail` the newest ones."""
+    given = _chosen(run, workflow, types, subject) | {
+        "after": after, "since": since, "tail": tail, "limit": limit,
+    }  # fmt: skip
     return Call(request("GET", "events", given=given), value)
 
 
-def watch_events(*, types: Sequence[str] = (), run: str | None = None) -> Feed[dict[str, Any]]:
-    """Follow the journal from now on, or from `Last-Event-ID`."""
+def watch_events(
+    *,
+    after: int | None = None,
+    run: str | None = None,
+    workflow: str | None = None,
+    types: Sequence[str] = (),
+    subject: str | None = None,
+    on_gap: Callable[[dict[str, Any]], object] | None = None,
+) -> Feed[dict[str, Any]]:
+    """Follow the journal from now on, after a cursor, or from `Last-Event-ID`.
+
+    `on_gap` is told what the daemon says of events that are not told.
+    """
 
     def read(kind: str, found: Any) -> dict[str, Any] | None:
-        return found if isinstance(found, dict) and kind != "gap" else None
+        if not isinstance(found, dict):
+            return None
+        if kind != "gap":
+            return found
+        if on_gap is not None:
+            on_gap(found)
+        return None
 
     accept = (("accept", "text/event-stream"),)
-    given = {"type": list(types), "run": run}
+    given = _chosen(run, workflow, types, subject) | {"after": after}
     return Feed(request("GET", "events", given=given, headers=accept), read)
+
+
+def _chosen(
+    run: str | None, workflow: str | None, types: Sequence[str], subject: str | None
+) -> dict[str, Any]:
+    return {"run": run, "workflow": workflow, "type": list(types), "subject": subject}
+
+
+def post_event(
+    type_: str,
+    data: Any = None,
+    *,
+    id_: str,
+    source: str | None = None,
+    subject: str | None = None,
+    correlation_id: str | None = None,
+) -> Call[dict[str, Any]]:
+    """Add an event to the journal. The same `id_` is the same event, so it may be sent again."""
+    given = {"source": source, "subject": subject, "correlationid": correlation_id}
+    content = {name: one for name, one in given.items() if one is not None}
+    content |= {"specversion": "1.0", "type": type_, "id": id_, "data": data}
+    # The client repeats a request that has a key; here the id is one.
+    key = (("idempotency-key", id_),)
+    return Call(request("POST", "events", content=content, headers=key), value)
 
 
 def drain(*, now: bool = False) -> Call[Any]:
