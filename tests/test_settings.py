@@ -127,6 +127,17 @@ def test_variables_of_other_purposes_are_left_alone(
     load_settings()
 
 
+def test_webhooks_go_nowhere_inside_unless_it_is_written(flowdapt_home: Path) -> None:
+    assert load_settings().webhooks.allowed == ()
+    write(flowdapt_home, '[webhooks]\nallowed = ["10.0.0.0/8", "hooks.lan"]')
+    assert load_settings().webhooks.allowed == ("10.0.0.0/8", "hooks.lan")
+
+
+def test_an_entry_for_webhooks_that_opens_nothing_is_refused(flowdapt_home: Path) -> None:
+    write(flowdapt_home, '[webhooks]\nallowed = ["10.0.0.1/8"]')
+    assert "'10.0.0.1/8' is no address" in refusal().message
+
+
 def test_everything_wrong_is_told_at_once(flowdapt_home: Path) -> None:
     write(flowdapt_home, '[local]\nslots = 0\nmemory = "much"\n[log]\nlevel = "loud"')
     assert len(refusal().problems) == 3

@@ -5,11 +5,12 @@ What plugins add is known by its model alone (`ActionModels`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from flowdapt.domain.documents import Document
 from flowdapt.domain.errors import Problem
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 ActionModels = Mapping[str, type[BaseModel]]
+_LINE_CHARS = 4096
 
 
 class _Parameters(BaseModel):
@@ -68,10 +70,16 @@ class PublishEvent(_Parameters):
 class LogLine(_Parameters):
     """Write a line into the daemon's log."""
 
-    message: str = Field(min_length=1, max_length=4096, description="The line.")
+    message: str = Field(min_length=1, max_length=_LINE_CHARS, description="The line.")
     level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="How urgent it is."
     )
+
+    @field_validator("message", mode="before")
+    @classmethod
+    def _in_words(cls, value: object) -> object:
+        """Write what an event holds as JSON: a number or a mapping is a line as well."""
+        return value if isinstance(value, str) else json.dumps(value, default=str)[:_LINE_CHARS]
 
 
 # The actions that are written with the fire itself.

@@ -5,6 +5,7 @@ The tests are coroutines of trio: pytest-trio runs them. A store is opened empty
 
 from __future__ import annotations
 
+from flowdapt.testing.store_deliveries import DeliveryContract
 from flowdapt.testing.store_lists import ListingContract
 from flowdapt.testing.store_ownership import OwnershipContract
 from flowdapt.testing.store_resources import JournalContract, ResourceContract
@@ -21,6 +22,7 @@ class StoreContract(
     ResourceContract,
     JournalContract,
     TriggerContract,
+    DeliveryContract,
 ):
     """Everything that `flowdapt.ports.store.Store` promises and a test can show.
 

@@ -19,9 +19,7 @@ from flowdapt.domain.events import (
 from flowdapt.domain.fire import (
     FIRES_PER_MINUTE,
     PAUSE_AFTER,
-    DeliveryState,
     FireState,
-    NewDelivery,
     NewFire,
     Overlap,
     RuleState,
@@ -31,7 +29,7 @@ from flowdapt.ports.store import ResourceWrite, RunFilter, Store
 from flowdapt.testing.store_records import finish, new_run
 from flowdapt.testing.store_submission import OpensStore
 
-__all__ = ["TriggerContract"]
+__all__ = ["RULE", "T0", "TriggerContract", "a_rule", "fire_of"]
 
 RULE = "nightly"
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -260,35 +258,6 @@ class TriggerContract(OpensStore):
         minutes = [fire.scheduled_at for fire in [*first.items, *rest.items]]
         assert minutes == [T0 + timedelta(minutes=minute) for minute in (4, 3, 2, 1, 0)]
         assert rest.next is None
-
-    async def test_a_delivery_is_due_until_it_was_answered(self) -> None:
-        async with self.opened() as store:
-            state = await a_rule(store)
-            todo = [NewDelivery("log", '{"n":1}', "{}"), NewDelivery("log", '{"n":2}', "{}")]
-            await store.fire(fire_of(state, runs=0, deliveries=todo))
-            first = await store.claim_deliveries(limit=9, lease_s=60.0)
-            assert await store.claim_deliveries(limit=9, lease_s=60.0) == []
-            one, two = (delivery.number for delivery in first)
-            await store.end_delivery(one, DeliveryState.DELIVERED, error=None, again_at=None)
-            await store.end_delivery(two, DeliveryState.PENDING, error="refused", again_at=T0)
-            (again,) = await store.claim_deliveries(limit=9, lease_s=0.0)
-            (lost,) = await store.claim_deliveries(limit=9, lease_s=0.0)
-        assert [(d.parameters, d.attempt) for d in first] == [('{"n":1}', 1), ('{"n":2}', 1)]
-        assert (again.number, again.attempt, again.rule) == (two, 2, RULE)
-        assert lost.attempt == 3
-
-    async def test_deliveries_of_rules_that_are_busy_stay(self) -> None:
-        async with self.opened() as store:
-            for name in ("slow", "slower", "quick"):
-                state = await a_rule(store, name)
-                todo = [NewDelivery("log", f'{{"of":"{name}"}}', "{}")] * 2
-                await store.fire(fire_of(state, runs=0, deliveries=todo))
-            skip = ["slow", "slower"]
-            found = await store.claim_deliveries(limit=9, lease_s=60.0, skip_rules=skip)
-            assert [delivery.rule for delivery in found] == ["quick"] * 2
-            assert await store.claim_deliveries(limit=9, lease_s=60.0, skip_rules=skip) == []
-            rest = await store.claim_deliveries(limit=3, lease_s=60.0)
-        assert [delivery.rule for delivery in rest] == ["slow", "slow", "slower"]
 
     async def test_a_reader_of_the_journal_never_goes_back(self) -> None:
         async with self.opened() as store:

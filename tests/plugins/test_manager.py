@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flowdapt import __version__
+from flowdapt.domain.actions import BUILT_IN
 from flowdapt.domain.errors import InvalidInput
 from flowdapt.plugins.hookspecs import ENTRY_POINT_GROUP
 from flowdapt.plugins.manager import Plugins
+from flowdapt.ports.action import Action
 from flowdapt.ports.broker import Broker
 
 if TYPE_CHECKING:
@@ -69,11 +71,19 @@ def test_the_built_in_parts_come_through_the_same_hooks() -> None:
     assert (info.name, info.builtin, info.version) == ("builtin", True, __version__)
     assert set(info.provides) == {
         "executor:local",
+        "action:log",
+        "action:webhook",
         *(f"broker:{kind}" for kind in ("inprocess", "nats", "tls", "redis", "rediss")),
     }
     assert plugins.executor_kinds() == ["local"]
     assert plugins.broker_kinds() == ["inprocess", "nats", "redis", "rediss", "tls"]
+    assert plugins.action_names() == ["log", "webhook"]
     assert plugins.worker_extensions() == ()
+
+
+def test_built_in_actions_are_imported_when_asked_for() -> None:
+    assert issubclass(Plugins([]).action("webhook"), Action)
+    assert set(Plugins([]).action_models()) == {*BUILT_IN, "log", "webhook"}
 
 
 def test_a_built_in_broker_is_imported_when_asked_for() -> None:
@@ -196,6 +206,68 @@ def test_a_declared_class_that_cannot_be_had_is_told(
     with pytest.raises(InvalidInput, match=words) as caught:
         plugins.executor("slurm")
     assert "plugin_slurm_parts:SlurmExecutor" in str(caught.value)
+
+
+ACTIONS = """
+@hookimpl
+def flowdapt_actions():
+    return {"page": "plugin_page_parts:Page", "mail": "plugin_page_parts:Mail"}
+"""
+PAGE = """
+from pydantic import BaseModel
+from flowdapt.ports.action import Action
+
+class Parameters(BaseModel):
+    who: str
+
+class Page(Action):
+    name = "page"
+    parameters = Parameters
+
+    async def perform(self, parameters, occasion): ...
+"""
+
+
+def test_an_action_of_a_plugin_can_be_had(plugin) -> None:
+    plugins = Plugins([plugin("page", ACTIONS)])
+    assert plugins.action_names() == ["log", "mail", "page", "webhook"]
+    assert "plugin_page_parts" not in sys.modules
+    plugin("parts", PAGE, module="plugin_page_parts")
+    assert plugins.action("page")().name == "page"
+    assert "who" in plugins.action_models()["page"].model_fields
+
+
+@pytest.mark.parametrize(
+    ("mail", "words"),
+    [
+        ("", "AttributeError"),
+        ("Mail = 5", "not a subclass of Action"),
+        ("class Mail(Action):\n    name = 'mail'", "`parameters`"),
+        ("class Mail(Page): ...", "`name = 'mail'`"),
+        ("raise SystemExit(1)", "SystemExit"),
+    ],
+)
+def test_a_broken_action_is_named_and_the_others_work(plugin, mail: str, words: str) -> None:
+    plugins = Plugins([plugin("page", ACTIONS)])
+    plugin("parts", f"{PAGE}\n{mail}", module="plugin_page_parts")
+    for _ in range(2):
+        models = plugins.action_models()
+    assert "mail" not in models
+    assert {"log", "webhook", "run_workflow"} <= set(models)
+    with pytest.raises(InvalidInput, match=words) as caught:
+        plugins.action("mail")
+    assert caught.value.exact_code == "plugin.broken"
+    error = str(info_of(plugins, "page").error)
+    assert words in error
+    assert error.count("'mail' (") == 1, "told once, however often it is asked for"
+
+
+@pytest.mark.parametrize("name", ["run_workflow", "publish_event", "log", "webhook"])
+def test_the_name_of_a_built_in_action_is_taken(plugin, name: str) -> None:
+    code = f"@hookimpl\ndef flowdapt_actions():\n    return {{'{name}': 'plugin_x:X'}}"
+    plugins = Plugins([plugin("greedy", code)])
+    assert "has that name" in str(info_of(plugins, "greedy").error)
+    assert set(plugins.action_models()) == {*BUILT_IN, "log", "webhook"}
 
 
 def test_a_plugin_without_hooks_is_fine(plugin) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from flowdapt.daemon.actions import Actions
-from flowdapt.domain.actions import action_problems
+from flowdapt.domain.actions import LogLine, action_problems
 from flowdapt.domain.documents import documents_of
 from flowdapt.plugins.actions.webhook_parameters import WebhookParameters
 from flowdapt.plugins.manager import Plugins
@@ -128,6 +128,14 @@ def test_a_log_line_has_words_and_a_level() -> None:
     assert problems("log", message={"var": "data.text"}, level="warning") == []
     assert "needs the parameter 'message'" in said("log")
     assert "level" in said("log", message="x", level="loud")
+
+
+@pytest.mark.parametrize(
+    ("value", "line"), [(0.25, "0.25"), ({"loss": [1]}, '{"loss": [1]}'), (None, "null")]
+)
+def test_a_value_of_an_event_is_logged_as_json(value: object, line: str) -> None:
+    assert LogLine(message=value).message == line
+    assert len(LogLine(message=["x" * 9000]).message) == 4096
 
 
 def test_an_unknown_action_is_refused_with_the_near_one() -> None:
