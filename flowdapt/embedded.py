@@ -76,6 +76,8 @@ def execute_workflow(
     `config` is merged over what the documents' configs give. Raise InvalidDocument, InvalidInput,
     and WorkflowFailed when the run fails.
     """
+    # A failing test shows its own lines and the stage's traceback, not ours between them.
+    __tracebackhide__ = True
     job = _Job(
         _documents(workflow),
         dict(input or {}),
@@ -113,6 +115,7 @@ class _Job:
     slots: int | None
 
     async def run(self) -> Any:
+        __tracebackhide__ = True
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flowdapt-")))
             environment = self._environment(folder)

@@ -196,3 +196,14 @@ def test_formats_of_installed_plugins_work_here_too() -> None:
         return artifacts.get("words")
 
     assert execute_workflow(workflow({"name": "save", "target": save})) == ["a", "b"]
+
+
+def test_pytest_shows_the_call_and_none_of_our_frames() -> None:
+    def bad() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(WorkflowFailed, match="in bad") as failed:
+        execute_workflow(workflow({"name": "bad", "target": bad}))
+    ours = [frame for frame in failed.traceback if Path(frame.path).name == "embedded.py"]
+    assert ours
+    assert all(frame.ishidden(failed) for frame in ours)
