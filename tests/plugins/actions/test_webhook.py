@@ -24,6 +24,7 @@ from flowdapt.plugins.actions.outgoing import Sender
 from flowdapt.plugins.actions.webhook import Webhook, signature
 from flowdapt.plugins.actions.webhook_parameters import WebhookParameters
 from flowdapt.ports.action import ActionFailed, Occasion
+from tests.docs.pages import blocks
 from tests.plugins.actions.receiver import Receiver, raw, receiving, silence, status
 
 if TYPE_CHECKING:
@@ -127,6 +128,22 @@ async def test_the_signature_is_that_of_the_standard() -> None:
         b'{"test": 2432232314}',
     )
     assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize(("late_s", "genuine"), [(0, True), (3600, False)])
+async def test_what_the_documentation_tells_receivers_to_do_works(
+    monkeypatch: pytest.MonkeyPatch, late_s: float, genuine: bool
+) -> None:
+    (block,) = (one for one in blocks("python") if one.page.name == "webhooks.md")
+    page: dict[str, Any] = {}
+    exec(block.text, page)  # our own documentation
+    monkeypatch.setattr(page["time"], "time", lambda: NOW.timestamp() + late_s)
+    async with receiving() as receiver:
+        await perform(webhook(), receiver.url(), body={"a": 1}, secret="plain")
+    (request,) = receiver.requests
+    key = SECRETS["plain"].encode()
+    assert page["is_genuine"](key, request.headers, request.body) is genuine
+    assert not page["is_genuine"](key, request.headers, request.body + b" ")
 
 
 async def test_a_secret_that_is_not_there_may_come() -> None:
