@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.hostile import YAML, refused, request, taken
+from tests.hostile import YAML, ask, refused, request, taken
 from tests.hostile_texts import FLOW, TEXTS
 from tests.workstation import Workstation, stage, workflow, workstation
 
@@ -464,3 +466,30 @@ def test_an_input_that_nobody_takes_is_no_refusal_and_a_slip_is_told(station: Wo
     (line,) = [one for one in logs["items"] if one["level"] == "warning"]
     assert "'n_vlas'" in line["text"]
     assert "did you mean 'n_vals'" in line["text"]
+
+
+def test_row_28_what_a_stage_placed_beside_its_artifact_is_not_given_out(
+    station: Workstation,
+) -> None:
+    """Links, pipes, folders and files of impossible names: neither listed nor read nor waited for."""
+    base = "/api/v1/artifacts/default"
+    taken(station, request("PUT", f"{base}/model/a.json", "{}", "application/octet-stream"))
+    folder = station.home / "artifacts" / "default" / "model"
+    for name in (b"x\x1b[2J", b"\xff\xfe", b"a\nb", b"..x", "\u202e.json".encode()):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_text("secret")
+        Path(os.fsdecode(os.fsencode(folder.parent) + b"/" + name)).mkdir()
+    (folder / "link").symlink_to("/etc/passwd")
+    (folder / "endless").symlink_to("/dev/zero")
+    (folder / "folder").mkdir()
+    (folder.parent / "etc").symlink_to("/etc")
+    os.mkfifo(folder / "pipe")
+    listed = json.loads(taken(station, request("GET", base)).body)["items"]
+    assert [one["name"] for one in listed] == ["model"]
+    detail = json.loads(taken(station, request("GET", f"{base}/model")).body)
+    assert [one["name"] for one in detail["files"]] == ["a.json"]
+    for path in ("model/link", "model/endless", "model/folder", "model/pipe", "etc", "etc/passwd"):
+        refused(station, request("GET", f"{base}/{path}"), (404,), "artifact.missing")
+        if path.startswith("model"):
+            refused(station, request("GET", f"{base}/{path}/preview"), (404,), "artifact.missing")
+    assert ask(station.socket_path, request("DELETE", f"{base}/model")).status == 204
+    assert Path("/etc/passwd").exists()

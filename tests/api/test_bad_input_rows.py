@@ -76,6 +76,7 @@ HELD: dict[int, tuple[str, tuple[str, ...]]] = {
         f"{ARTIFACTS}::test_a_bad_name_is_refused_wherever_it_stands")),
     27: ("names that look like others", (f"{BODY}::test_a_bad_name_in_a_body_is_refused",)),
     28: ("a link that a stage placed", (
+        f"{BODY}::test_row_28_what_a_stage_placed_beside_its_artifact_is_not_given_out",
         "tests/api/test_artifacts.py::test_a_link_that_a_stage_placed_is_not_followed",
         f"{ARTIFACTS}::test_a_link_to_a_folder_is_as_good_as_missing",
         f"{ARTIFACTS}::test_a_fifo_does_not_hang_the_reader")),

@@ -166,7 +166,7 @@ COMMANDS = [
     "get workflow loud -o json", "get configs", "get configs -o wide", "get config noisy -o yaml",
     "describe workflow loud", "describe config noisy", "describe config noisy -o json", "get runs",
     "artifact ls", "artifact get model -O -", "artifact preview model", "artifact preview model -o json",
-    "artifact ls model", "artifact ls model -o yaml", "status", "top --once", "metrics", "doctor",
+    "describe artifact model", "describe artifact model -o yaml", "status", "top --once", "metrics", "doctor",
     "api GET /runs", "api GET /runs/{loud}", "api GET /artifacts/default/model/value.json",
 ]  # fmt: skip
 
