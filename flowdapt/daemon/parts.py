@@ -23,6 +23,7 @@ from flowdapt.secrets import Secrets, take_from_environment
 if TYPE_CHECKING:
     from flowdapt.api.backend import Backend
     from flowdapt.api.server import Deadlines
+    from flowdapt.domain.errors import FlowdaptError
     from flowdapt.ports.broker import Broker
     from flowdapt.ports.executor import Executor
     from flowdapt.services.lifecycle import Service
@@ -79,6 +80,7 @@ class Parts:
             data_dir=paths.data,
             clock=self.clock,
             readers=settings.database.readers,
+            give_up=self._give_up,
         )
         self.broker = self._broker()
         values_root = ensure_private_directory(paths.data / "values")
@@ -91,6 +93,9 @@ class Parts:
         self.framework = Framework()
         self.backend = self._backend()
         self.app = Guard(self.framework, self.backend)
+
+    def _give_up(self, error: FlowdaptError) -> None:
+        self.lifecycle.give_up(error)
 
     def _broker(self) -> Broker:
         url = self.secrets.expand(self.settings.broker.url)

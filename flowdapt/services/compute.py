@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from flowdapt.domain import facts
-from flowdapt.domain.errors import FlowdaptError, StaleEpoch
+from flowdapt.domain.errors import FlowdaptError, StaleEpoch, Unavailable
 from flowdapt.domain.records import RunChange, RunPatch, RunRecord
 from flowdapt.domain.run import RunState, StageState
 from flowdapt.domain.task import ErrorInfo
@@ -282,8 +282,18 @@ class Compute:
             if not stage.state.terminal:
                 stage.state, stage.finished_at = StageState.CANCELLED, now
                 change.stages.append(stage)
-        with suppress(StaleEpoch):
-            await self._tools.store.commit(change)
+        await self._write_end(change)
+
+    async def _write_end(self, change: RunChange) -> None:
+        """Write it however long the store refuses: nobody else would end the run."""
+        while True:
+            try:
+                with suppress(StaleEpoch):
+                    await self._tools.store.commit(change)
+                return
+            except Unavailable as error:
+                log.warning("a run's end cannot be written", run=change.uid, error=error.message)
+                await self._tools.clock.sleep(_POLL_S)
 
 
 @contextmanager

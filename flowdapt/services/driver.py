@@ -16,11 +16,7 @@ from functools import lru_cache
 import structlog
 import trio
 
-from flowdapt.domain.errors import (
-    StaleEpoch,
-    StorageFull,
-    Unavailable,
-)
+from flowdapt.domain.errors import StaleEpoch, Unavailable
 from flowdapt.domain.ledger import Step, Task
 from flowdapt.domain.machine import RunMachine
 from flowdapt.domain.records import StageRecord
@@ -247,21 +243,21 @@ class RunDriver:
         if self._metrics:
             change.metrics, self._metrics = self._metrics, []
         if not change.empty:
-            await self._spill_large(change.stages)
             await self._commit(step)
             self._announce()
         failpoint("drive.before_start")
         return self._start_all(step.start, go_on=go_on)
 
     async def _commit(self, step: Step) -> None:
-        """Write the step; a full or busy store is waited for, since nothing else can go on anyway."""
+        """Write the step; a store that refuses is waited for, since nothing else can go on anyway."""
         while True:
             try:
+                await self._spill_large(step.change.stages)
                 failpoint("drive.before_commit")
                 await self._tools.store.commit(step.change)
                 failpoint("drive.after_commit")
                 return
-            except (StorageFull, Unavailable) as error:
+            except Unavailable as error:
                 log.warning("run state cannot be written", run=self.uid, error=error.message)
                 await self._tools.clock.sleep(_POLL_S)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import trio
@@ -21,7 +22,7 @@ from flowdapt.services.health import Health
 from flowdapt.services.notify import notify
 from flowdapt.services.retention import Retention
 
-__all__ = ["Drainable", "Lifecycle", "Service", "the_one"]
+__all__ = ["Drainable", "Lifecycle", "Quietable", "Service", "the_one"]
 
 log = get_log("flowdapt.daemon")
 
@@ -37,6 +38,14 @@ class Drainable(Protocol):
     def resume(self) -> None: ...
 
 
+class Quietable(Protocol):
+    """What begins nothing more during a drain (`services.triggers.Triggers`)."""
+
+    def drain(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
 class Lifecycle:
     """The life of one daemon, and what clients may ask of it as a whole (`api.backend.Control`).
 
@@ -48,6 +57,7 @@ class Lifecycle:
         *,
         store: Store,
         compute: Drainable,
+        triggers: Quietable,
         health: Health,
         retention: Retention,
         owner: str,
@@ -57,6 +67,7 @@ class Lifecycle:
     ) -> None:
         self._store = store
         self._compute = compute
+        self._triggers = triggers
         self._health = health
         self._retention = retention
         self._owner = owner
@@ -67,6 +78,8 @@ class Lifecycle:
         self._everything = trio.CancelScope()
         self._patience = trio.CancelScope()
         self._now = False
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._failure: FlowdaptError | None = None
         self.left_nothing = False
 
     # -- asked from outside ----------------------------------------------------------------------
@@ -74,6 +87,7 @@ class Lifecycle:
     def drain(self, *, now: bool) -> None:
         """End the daemon: nothing new, running stages may end first unless `now`."""
         self._health.draining = True
+        self._triggers.drain()
         self._end.set()
         if now:
             self._now = True
@@ -87,6 +101,16 @@ class Lifecycle:
             raise Conflict("the daemon is ending", code="daemon.ending", fix="flowdapt up")
         self._end = trio.Event()
         self._patience.cancel()
+
+    def give_up(self, error: FlowdaptError) -> None:
+        """End everything at once and let `run` raise this; may be called in any thread."""
+        if self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._fail, error)
+
+    def _fail(self, error: FlowdaptError) -> None:
+        self._failure = error
+        self._everything.cancel()
 
     async def collect_garbage(self, *, dry_run: bool) -> Mapping[str, Any]:
         """Delete what is old, or say how much that is."""
@@ -114,6 +138,7 @@ class Lifecycle:
         `on_ready` runs beside the services once all are ready; `on_end` is told when nothing is left
         to wait for, before they are cancelled in reverse.
         """
+        self._token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as outermost:
             await outermost.start(self._obey_signals)
             failpoint("up.before_store")
@@ -124,6 +149,8 @@ class Lifecycle:
                     await self._serve(services, on_ready, on_end)
                 if self._everything.cancelled_caught:
                     await self._let_go()
+                if self._failure is not None:
+                    raise self._failure
             finally:
                 with trio.CancelScope(shield=True):
                     failpoint("down.before_store")
@@ -169,6 +196,7 @@ class Lifecycle:
                 return
             self._health.draining = False
             self._compute.resume()
+            self._triggers.resume()
             notify("READY=1", "STATUS=serving again")
             log.info("takes work again")
 

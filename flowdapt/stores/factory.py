@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from flowdapt.domain.errors import StartRefused
+from flowdapt.domain.errors import StartRefused, StoreUnwritable
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.store import Store
 
@@ -26,8 +27,18 @@ def sqlite_path(url: str, data_dir: Path) -> Path | None:
     return path if path.is_absolute() else data_dir / path
 
 
-def create_store(url: str, *, data_dir: Path, clock: Clock, readers: int = 3) -> Store:
-    """Return a store that is not open yet. Empty: SQLite in the data directory."""
+def create_store(
+    url: str,
+    *,
+    data_dir: Path,
+    clock: Clock,
+    readers: int = 3,
+    give_up: Callable[[StoreUnwritable], None] = lambda error: None,
+) -> Store:
+    """Return a store that is not open yet. Empty: SQLite in the data directory.
+
+    `give_up` is told, in any thread, when the disk below a SQLite store has failed too often.
+    """
     if url == "memory://":
         from flowdapt.stores.memory import MemoryStore
 
@@ -38,7 +49,7 @@ def create_store(url: str, *, data_dir: Path, clock: Clock, readers: int = 3) ->
     if path is not None:
         from flowdapt.stores.sqlite_base import SqliteBase
 
-        return SqlStore(SqliteBase(path, clock), readers=readers)
+        return SqlStore(SqliteBase(path, clock, give_up=give_up), readers=readers)
     if url.partition("://")[0].split("+")[0] in ("postgresql", "postgres"):
         from flowdapt.stores.postgres_base import PostgresBase
 

@@ -70,7 +70,8 @@ class FileLogStore(LogStore):
         self._closing = False
         self._thread: threading.Thread | None = None
         self._files: OrderedDict[str, LogFiles] = OrderedDict()
-        self._lost: dict[str, int] = {}
+        # How many lines of a run were lost since its last mark, and one of them.
+        self._lost: dict[str, tuple[int, Entry]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._readers = trio.CapacityLimiter(READERS)
 
@@ -90,6 +91,9 @@ class FileLogStore(LogStore):
             self._wake()
 
     async def flush(self, run: str) -> None:
+        with self._changed:
+            # Somebody looks: a loss that could not be told yet is tried again.
+            self._pending.lines.setdefault(run, [])
         await self._written()
 
     async def read(self, run: str, query: LogQuery) -> LogPage:
@@ -168,9 +172,11 @@ class FileLogStore(LogStore):
         if dropped:
             words = f"{dropped} lines came faster than the disk took them and were not kept"
             entries = [*entries, _mark(batch.dropped[run], words)]
-        lost = self._lost.pop(run, 0)
-        if lost:
-            entries = [_mark(entries[0], f"{lost} lines were lost: the disk was full"), *entries]
+        own, (lost, like) = len(entries), self._lost.pop(run, (0, None))
+        if like is not None:
+            entries = [_mark(like, f"{lost} lines were lost: the disk was full"), *entries]
+        if not entries:
+            return
         try:
             files = self._open(run)
             if not files.cut:
@@ -178,7 +184,7 @@ class FileLogStore(LogStore):
         except (OSError, ValueError, struct.error):
             # No room, or a folder that cannot be had: the stage goes on, its log has a hole.
             self._files.pop(run, None)
-            self._lost[run] = lost + len(entries)
+            self._lost[run] = (lost + own, like or entries[0])
 
     def _open(self, run: str) -> LogFiles:
         if (files := self._files.get(run)) is None:

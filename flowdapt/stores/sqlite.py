@@ -37,6 +37,11 @@ CUT_PATIENCE_MAX_MS = 8000
 # How often to look whether the reserve can be laid again.
 ROOM_EVERY_S = 30.0
 WAL_TRUNCATE_BYTES = 24 * 1024 * 1024
+# Ever another value: SQLite writes no page to which nothing changes.
+SIGN_LOG = (
+    "INSERT INTO meta (key, value) VALUES ('log', hex(randomblob(8))) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -155,6 +160,12 @@ class SqliteLink(Link):
             return
         execute(f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}")
         execute(f"PRAGMA journal_size_limit={WAL_TRUNCATE_BYTES}")
+        self._sign_log()
+
+    def _sign_log(self) -> None:
+        """Let the log begin with the page that says whose it is: the log of another store is told by it."""
+        with suppress(sqlite3.Error):
+            self._connection.execute(SIGN_LOG)
 
     def _renew(self) -> None:
         """After an I/O error a connection may be of no use: take a new one, as often as it takes."""
@@ -246,6 +257,8 @@ class SqliteLink(Link):
     def _checkpoint(self, mode: str) -> bool:
         """Return whether it went through; readers may have been in the way."""
         row = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        if row[0] == 0:
+            self._sign_log()
         return bool(row[0] == 0)
 
     def _shorten_log(self) -> None:

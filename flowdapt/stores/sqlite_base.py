@@ -20,6 +20,7 @@ from flowdapt.ports.clock import Clock
 from flowdapt.stores import backup as backups
 from flowdapt.stores import schema
 from flowdapt.stores.dialects import SQLITE
+from flowdapt.stores.failing import Strikes
 from flowdapt.stores.links import Base, Link
 from flowdapt.stores.records import micros
 from flowdapt.stores.sqlite import SqliteLink, connect, make_reserve
@@ -40,12 +41,14 @@ class SqliteBase(Base):
         *,
         migrations: Path = schema.MIGRATIONS,
         free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+        give_up: Callable[[StoreUnwritable], None] = lambda error: None,
     ) -> None:
         self.url = f"sqlite:///{path}"
         self._path = path
         self._clock = clock
         self._migrations = migrations
         self._free_bytes = free_bytes
+        self._strikes = Strikes(path, give_up)
         self._backups = path.parent / "backups"
         self._reserve = path.with_name("reserve")
         self._sign = path.with_name(f"{path.name}.made")
@@ -58,7 +61,6 @@ class SqliteBase(Base):
             facts = self._checked()
         except sqlite3.Error as error:
             raise self._refusal(error) from error
-        self._sign.touch(mode=0o600)
         make_reserve(self._reserve)
         return facts
 
@@ -82,8 +84,9 @@ class SqliteBase(Base):
         with closing(connect(self._path)) as connection:
             if self._is_fresh(connection):
                 self._create_unless_lost(connection)
-            connection.execute("PRAGMA journal_mode=WAL").fetchall()
             facts = self._facts(connection)
+            self._recognise(facts["incarnation"], has_log=has_log)
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
             clean = facts.get("clean_shutdown") == "1"
             if not clean and not has_log:
                 log.warning("the database's log is gone: commits may be lost", file=str(self._path))
@@ -118,6 +121,8 @@ class SqliteBase(Base):
     def _facts(self, connection: sqlite3.Connection) -> dict[str, str]:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         if not {"meta", "run", schema.VERSION_TABLE} <= names:
+            if self._sign.exists():
+                raise sqlite3.DatabaseError("it held a store, and now holds something else")
             raise CorruptStore(
                 f"{self._path} is a database, but not one of flowdapt",
                 fix="name another file in database.url",
@@ -125,6 +130,16 @@ class SqliteBase(Base):
         version = connection.execute(schema.VERSION_QUERY).fetchone()
         facts = dict(connection.execute("SELECT key, value FROM meta").fetchall())
         return facts | {"schema": version[0] if version else ""}
+
+    def _recognise(self, incarnation: str, *, has_log: bool) -> None:
+        """Note whose store this is; a log that made it another's is damage, whole as both may be."""
+        before = self._sign.read_text() if self._sign.exists() else ""
+        if before == incarnation:
+            return
+        if has_log and len(before) == len(incarnation):
+            raise sqlite3.DatabaseError("with its log it is another store than the one before")
+        self._sign.touch(mode=0o600)
+        self._sign.write_text(incarnation)
 
     def _verify(self, connection: sqlite3.Connection, *, thoroughly: bool) -> None:
         """Check the file: quickly, or in full after a stop that was not clean."""
@@ -183,10 +198,10 @@ class SqliteBase(Base):
     # -- what only SQLite can do -------------------------------------------------------------------
 
     def writer(self) -> Link:
-        return SqliteLink(self._path, self._now, reserve=self._reserve)
+        return SqliteLink(self._path, self._now, reserve=self._reserve, met=self._strikes.count)
 
     def reader(self) -> Link:
-        return SqliteLink(self._path, self._now)
+        return SqliteLink(self._path, self._now, met=self._strikes.count)
 
     def _now(self) -> int:
         return micros(self._clock.now()) or 0
@@ -202,6 +217,8 @@ class SqliteBase(Base):
             raise domain_error(error) from error
 
     def close(self) -> None:
+        if self._strikes.given_up:
+            return  # the next start is to look thoroughly
         with suppress(sqlite3.Error):
             self._mark(clean="1")
 

@@ -17,7 +17,14 @@ from typing import TypeVar
 import msgspec
 import trio
 
-from flowdapt.domain.errors import DamagedValue, InvalidInput, InvalidName, NotFound, StorageFull
+from flowdapt.domain.errors import (
+    DamagedValue,
+    InvalidInput,
+    InvalidName,
+    NotFound,
+    StorageFull,
+    Unavailable,
+)
 from flowdapt.domain.task import Part, ValueRef
 from flowdapt.ports.values import ValueStore
 from flowdapt.runtime.values import read_parts, store_inline, store_parts, verify
@@ -239,10 +246,12 @@ def _check_segment(name: str) -> None:
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """Do file work off the loop; a full disk gets its own name."""
+    """Do file work off the loop; a disk that is full or read-only gets a name of its own."""
     try:
         return await trio.to_thread.run_sync(work)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull("no space is left for the values of runs") from error
+        if error.errno == errno.EROFS:
+            raise Unavailable("the disk of the values of runs cannot be written now") from error
         raise

@@ -24,6 +24,7 @@ TARGETS = {
     "P25": "RSS < 1 MiB/h, descriptors flat, log <= 64 MiB",
     "F29": "0 refusals for a lock, log <= 64 MiB",
     "F58": "p99 < 0.2 s",
+    "F63": "peak <= 3 x mean, p99 < 0.5 s, growth < 64 MiB",
 }
 NAMED = re.compile(r"([PF]\d+) (.+)")
 

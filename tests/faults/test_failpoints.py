@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +80,16 @@ def test_every_place_is_listed_and_every_listed_one_is_in_the_code() -> None:
 def test_every_place_is_struck_by_a_test() -> None:
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert sorted(name for name in in_code() if f'"{name}' not in tests) == []
+
+
+def test_a_place_can_wait_until_another_was_passed() -> None:
+    passes = "[failpoint(name) or print(name) for name in ('b', 'c', 'a', 'c', 'b')]"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from flowdapt.failpoints import failpoint; {passes}"],
+        env=os.environ | {"FLOWDAPT_FAILPOINT": "b:exit=3@a", "PYTHONUNBUFFERED": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.split()) == (3, ["b", "c", "a", "c"])
 
 
 @pytest.fixture
