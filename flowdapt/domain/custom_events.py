@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -79,7 +79,7 @@ class PostedEvent(CustomEvent):
     """An event as a client of ours sends it: what CloudEvents requires may be left to us."""
 
     specversion: Literal["1.0"] = "1.0"
-    id: _Word = Field(default_factory=lambda: os.urandom(16).hex())
+    id: _Word = Field(default_factory=lambda: secrets.token_hex(16))
     source: _Word = "client"
 
 

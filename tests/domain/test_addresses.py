@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowdapt.domain.addresses import database_risks, is_local_host
+from flowdapt.domain.addresses import broker_risks, database_risks, is_local_host
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,27 @@ def test_what_libpq_takes_from_the_environment_counts() -> None:
     assert database_risks("postgresql:///d", {"PGHOST": "db.example.org"})
     safe = {"PGHOST": "db.example.org", "PGSSLMODE": "verify-full", "PGPASSWORD": "x"}
     assert database_risks("postgresql:///d", safe) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "missing"),
+    [
+        ("inprocess://", []),
+        ("nats://127.0.0.1:4222", []),
+        ("nats://[::1]:4222", []),
+        ("redis://localhost/3", []),
+        ("tls://user:word@nats.example.org", []),
+        ("tls://token@nats.example.org", []),
+        ("rediss://:word@redis.example.org:6380/0", []),
+        ("nats://user:word@nats.example.org", ["TLS"]),
+        ("redis://redis.example.org", ["TLS", "login"]),
+        ("rediss://redis.example.org", ["login"]),
+        ("rediss://:@redis.example.org", ["login"]),
+        ("nats://127.0.0.1:4222,10.0.0.5:4222", ["TLS", "login"]),
+        ("nats://10.0.0.5@127.0.0.1", []),
+        ("nats://[2001:db8::1]:4222", ["TLS", "login"]),
+    ],
+)
+def test_a_broker_elsewhere_needs_tls_and_a_login(url: str, missing: list[str]) -> None:
+    found = broker_risks(url)
+    assert [word for word in ("TLS", "login") if any(word in one for one in found)] == missing

@@ -103,22 +103,32 @@ async def open_session(url: str, prefix: str) -> NatsSession:
     """Connect and listen for hints. Raise BrokerUnavailable."""
     options = _login(url)
     client = _TlsClient() if "tls" in options else Client()
+    names = Names(prefix)
     with _translated():
-        await client.connect(
-            **options,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            ping_interval=PING_EVERY_S,
-            no_echo=True,
-            error_cb=_note,
-            name="flowdapt",
-        )
-        names = Names(prefix)
-        hints = await client.subscribe(names.hints, pending_msgs_limit=_HINTS_PENDING)
-        await client.flush(CONNECT_TIMEOUT_S)
+        try:
+            await _connect(client, options)
+            hints = await client.subscribe(names.hints, pending_msgs_limit=_HINTS_PENDING)
+            await client.flush(CONNECT_TIMEOUT_S)
+        except BaseException:
+            # A client that has not come to the end of its greeting leaves its socket open.
+            with suppress(Exception):
+                await client.close()
+            raise
     return NatsSession(client, names, hints)
+
+
+async def _connect(client: Client, options: dict[str, Any]) -> None:
+    await client.connect(
+        **options,
+        allow_reconnect=False,
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        ping_interval=PING_EVERY_S,
+        no_echo=True,
+        error_cb=_note,
+        name="flowdapt",
+    )
 
 
 def _login(url: str) -> dict[str, Any]:
