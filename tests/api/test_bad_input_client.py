@@ -25,6 +25,8 @@ from tests.workstation import Workstation, stage, workflow, workstation
 LIVE = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
 LAST = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 RUNS = "/api/v1/workflows/flow/runs"
+# The daemon may open a reader of the database or two meanwhile; twenty connections are more.
+FEW = 5
 
 
 @pytest.fixture(scope="module")
@@ -201,14 +203,20 @@ def test_who_has_said_all_is_still_answered(station: Workstation) -> None:
 
 
 def test_who_leaves_a_stream_is_noticed_at_once(station: Workstation) -> None:
+    leave_a_stream(station)  # the first opens what all of them need
     before = descriptors(station)
     for _ in range(20):
-        with connected(station) as link:
-            link.sendall(
-                b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n"
-            )
-            assert link.recv(100).startswith(b"HTTP/1.1 200")
-    eventually(lambda: descriptors(station) <= before, timeout_s=5, what="every stream has ended")
+        leave_a_stream(station)
+    eventually(
+        lambda: descriptors(station) < before + FEW, timeout_s=5, what="every stream has ended"
+    )
+
+
+def leave_a_stream(station: Workstation) -> None:
+    sent = b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n"
+    with connected(station) as link:
+        link.sendall(sent)
+        assert link.recv(100).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +238,7 @@ def test_who_goes_in_the_middle_leaves_nothing(
                 assert b"HTTP/1.1 2" not in until_closed(link)
             elif manner == "reset":
                 link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    eventually(lambda: descriptors(station) <= open_before, what="every connection is closed")
+    eventually(lambda: descriptors(station) < open_before + FEW, what="every connection is closed")
     eventually(lambda: stored(station) == before, what="nothing is left")
     alive(station)
 
@@ -264,7 +272,7 @@ def test_many_who_come_and_go_leave_no_descriptor(station: Workstation) -> None:
     with ExitStack() as links:
         for _ in range(90):
             links.enter_context(connected(station)).sendall(b"G")
-    eventually(lambda: descriptors(station) <= before, what="every connection is closed")
+    eventually(lambda: descriptors(station) < before + FEW, what="every connection is closed")
     alive(station)
 
 
