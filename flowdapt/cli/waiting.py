@@ -82,15 +82,16 @@ def _has_begun(run: Found) -> bool:
 def _tell_why(session: Session, run: Found) -> None:
     reasons = session.ask(calls.explain(run["uid"]))["items"]
     # Of a run that has begun, what its first stage waits for says more than that it runs.
-    reason = next((one for one in reasons if one.get("fix")), reasons[0])
+    reason = next((one for one in reasons if one.get("fix")), None)
+    if reason is None:
+        return
     session.screen.told(
         (state_word(run), "warn"),
         (f"  {run['name']}", "bold"),
         (f"  {reason['message']}", None),
         (f"   [{reason['code']}]", "dim"),
     )
-    if reason.get("fix"):
-        session.screen.told(("  fix:  ", "bold"), (reason["fix"], None))
+    session.screen.told(("  fix:  ", "bold"), (reason["fix"], None))
 
 
 def _asked(session: Session, run: Found, deadline: float | None) -> Found:

@@ -121,7 +121,11 @@ def _of_stage(
                 code="stage.waits_for_stages",
                 message="it waits for " + ", ".join(unmet),
             )
-        waits = live.waiting_for if live and live.waiting_for else "its owner"
+        waits = live.waiting_for if live else None
+        if waits is None:
+            begun = run.state is RunState.RUNNING
+            text = "it is being started" if begun else "its run has not begun"
+            return Reason(subject=subject, code="stage.starting", message=text)
         return Reason(
             subject=subject,
             code="stage.waits_for_slot",

@@ -295,3 +295,15 @@ def test_a_run_whose_first_stage_cannot_begin_says_why(
     fake.on("GET", f"/runs/{held['uid']}", answer(held), answer(run()))
     fake.on("GET", f"/runs/{held['uid']}/explain", answer({"items": reasons}))
     assert "asks gpus=4   [stage.waits_for_slot]" in flowdapt("run", "train").err
+
+
+def test_a_stage_that_is_only_slow_to_start_is_no_news(
+    flowdapt: Program, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_BEGINS_WITHIN_S", 0)
+    held = run(state="running", result=None, stages=[stage("fit", "pending")])
+    reasons = [{"subject": "run r", "code": "run.running", "message": "it runs"}]
+    fake.on("POST", SUBMIT, answer(held, 202))
+    fake.on("GET", f"/runs/{held['uid']}", answer(held), answer(run()))
+    fake.on("GET", f"/runs/{held['uid']}/explain", answer({"items": reasons}))
+    assert flowdapt("run", "train").err == ""

@@ -35,6 +35,7 @@ MEANINGS = {
     "run.bad_input": "a value of the input does not fit the `input_schema`",
     "run.cancelled": "it was cancelled, by whom the message says",
     "run.held": "no run is begun now, why the message says",
+    "stage.starting": "it is about to begin, or its run has not begun",
     "settings.syntax": "the file of settings is not TOML",
     "settings.unreadable": "the file of settings cannot be read",
     "workflow.bad_target": "a target is `package.module.function` or `package.module:function`",
