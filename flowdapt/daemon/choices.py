@@ -128,7 +128,7 @@ def about(settings: Settings) -> About:
         version=__version__,
         socket=str(settings.paths.socket),
         database=_without_password(settings.database_url),
-        broker=_without_password(settings.broker.url),
+        broker=_without_login(settings.broker.url),
         artifacts=_without_password(settings.artifacts_url),
         data_dir=str(settings.paths.data),
         log_file=str(settings.paths.log_file) if in_background() else None,
@@ -140,6 +140,12 @@ def _without_password(url: str) -> str:
     if parts.password is None:
         return url
     return url.replace(f":{parts.password}@", ":***@", 1)
+
+
+def _without_login(url: str) -> str:
+    # A login without a colon is a token of NATS.
+    login = urlsplit(url).netloc.rpartition("@")[0]
+    return url.replace(f"{login}@", "***@", 1) if login else url
 
 
 def disk(settings: Settings) -> DiskWatch:

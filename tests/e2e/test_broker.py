@@ -174,6 +174,41 @@ def test_a_broker_that_never_answers_costs_a_run_nothing() -> None:
             assert station.end() == 0
 
 
+def test_a_token_of_the_broker_is_not_shown() -> None:
+    with workstation(FLOWDAPT_BROKER__URL="nats://geheim@127.0.0.1:9") as station:
+        station.start()
+        with station.client() as client:
+            eventually(lambda: client.status()["warnings"])
+            assert "geheim" not in str(client.status())
+            assert client.status()["broker"] == "nats://***@127.0.0.1:9"
+        assert "geheim" not in station.output()
+
+
+@pytest.mark.slow
+def test_daemons_on_one_database_wake_each_other(server: BrokerServer, postgres_url: str) -> None:
+    shared = {
+        "FLOWDAPT_DATABASE__URL": postgres_url,
+        "FLOWDAPT_BROKER__URL": server.url,
+        "FLOWDAPT_BROKER__PREFIX": "pair",
+    }
+    with (
+        workstation(**shared) as works,
+        workstation(**shared, FLOWDAPT_SERVICES__COMPUTE="false") as asks,
+    ):
+        works.module("tasks", HELLO)
+        works.start()
+        asks.start()
+        took = []
+        with asks.client() as client:
+            client.apply([workflow("w", stage("a", "user_modules.tasks.hello"))])
+            for _ in range(5):
+                began = time.monotonic()
+                assert client.run("w", wait=True).state is RunState.FINISHED
+                took.append(time.monotonic() - began)
+        # A poll alone would take two and a half seconds on the average.
+        assert sorted(took)[2] < 1.5, took
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
