@@ -14,7 +14,7 @@ from datetime import datetime
 import trio
 
 from flowdapt.domain.errors import BrokerUnavailable, FlowdaptError, Unavailable
-from flowdapt.domain.events import EventDraft
+from flowdapt.domain.events import BROKER_CONNECTED, BROKER_LOST, EventDraft
 from flowdapt.failpoints import failpoint
 from flowdapt.logs import get_log
 from flowdapt.ports.broker import (
@@ -32,8 +32,6 @@ from flowdapt.ports.store import Store
 
 __all__ = ["BROKER_CONNECTED", "BROKER_LOST", "CONSUMER", "Relay"]
 
-BROKER_LOST = "com.event.system.broker_lost"
-BROKER_CONNECTED = "com.event.system.broker_connected"
 CONSUMER = "relay"
 LOOK_S = 5.0
 # A burst of changes is one batch.
@@ -65,6 +63,7 @@ class Relay:
         self._broker = broker
         self._clock = clock
         self._report = report
+        self._stuck: str | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry events both ways until cancelled; at once when the broker carries none."""
@@ -86,10 +85,11 @@ class Relay:
                 try:
                     full = await self._send_batch()
                 except FlowdaptError as error:
-                    log.debug("events wait for the broker", reason=error.message)
+                    self._note_stuck(f"events are not sent: {error.message}")
                     await self._wait_for_recovery(pause.next_s())
                 else:
                     pause = _Pause()
+                    self._note_stuck(None)
                     if not full:
                         await _next_look(hints)
 
@@ -171,8 +171,18 @@ class Relay:
     def _report_state(self, since: datetime) -> bool:
         state = self._broker.state()
         trouble = f"the broker does not answer since {since:%H:%M:%S} UTC: {state.reason}"
-        self._report(None if state.connected else trouble)
+        self._report(self._stuck if state.connected else trouble)
         return state.connected
+
+    def _note_stuck(self, trouble: str | None) -> None:
+        """Report what fails although the server answers: it may have no room, or no streams."""
+        if trouble == self._stuck:
+            return
+        self._stuck = trouble
+        if self._broker.state().connected:
+            self._report(trouble)
+            if trouble is not None:
+                log.warning(trouble)
 
     async def _still(self, connected: bool, changes: AsyncIterator[Message]) -> bool:
         """Wait whether the state lasts; False as soon as it has changed."""

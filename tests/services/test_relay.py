@@ -198,6 +198,18 @@ async def test_an_outage_is_reported_at_once_and_told_once_it_lasts(
         assert [one.type for one in await s.events()] == [BROKER_LOST, BROKER_CONNECTED]
 
 
+async def test_a_server_that_answers_and_takes_no_events_is_reported(
+    autojump_clock: MockClock,
+) -> None:
+    async with station(Badness(drop=1, double=0)) as s:
+        await s.add(1)
+        await trio.sleep(10)
+        assert s.troubles[-1] == "events are not sent: the acknowledgement was lost"
+        s.broker._badness = GOOD
+        await trio.sleep(60)
+        assert s.troubles[-1] is None
+
+
 async def test_a_flapping_broker_does_not_fill_the_journal(autojump_clock: MockClock) -> None:
     async with station() as s:
         for _ in range(300):

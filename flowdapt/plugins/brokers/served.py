@@ -180,6 +180,13 @@ class _Reader(AsyncIterator[Incoming]):
     def __init__(self, broker: ServedBroker) -> None:
         self._broker = broker
         self._fetched: list[tuple[Link, Delivery]] = []
+        self._noted = ""
+
+    def _note(self, reason: str) -> None:
+        # Once, not each second; an outage is told elsewhere.
+        if reason != self._noted and self._broker.state().connected:
+            log.warning("events of others cannot be fetched", reason=reason)
+            self._noted = reason
 
     async def __anext__(self) -> Incoming:
         while True:
@@ -192,7 +199,7 @@ class _Reader(AsyncIterator[Incoming]):
                 if (incoming := await _checked(link, delivery)) is not None:
                     return incoming
             except BrokerUnavailable as error:
-                log.debug("nothing can be fetched from the broker", reason=error.message)
+                self._note(error.message)
                 self._fetched.clear()
                 await trio.sleep(random.uniform(0.5, 1.0))  # noqa: S311 (no secret)
 
