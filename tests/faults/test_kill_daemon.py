@@ -72,6 +72,7 @@ def kill_loop(
     witness.check(station, runs)
     assert all(s.losses == 0 for run in runs for s in run.stages), "a restart is nobody's loss"
     record_property(f"P1 runs ended of accepted, {kills} kills", f"{len(runs)} of {len(uids)}")
+    tell_reruns(station, runs, kills, record_property)
     station.doctor()
     assert station.end() == 0
 
@@ -82,6 +83,21 @@ def test_twenty_kills_lose_nothing_and_run_nothing_twice(
     kill_loop(station, 20, record_property)
 
 
+def tell_reruns(
+    station: Workstation,
+    runs: list[Run],
+    kills: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Tell how often a body began anew, all of them before its stage had finished (`witness.check`)."""
+    stages = sum(len(run.stages) for run in runs)
+    begun = sum(line.word == "begin" for line in witness.read(station))
+    record_property(
+        f"P2 stages finished, run again after it, begun anew before, {kills} kills",
+        f"{stages}, 0, {begun - stages}",
+    )
+
+
 @pytest.mark.faults
 def test_two_hundred_kills_lose_nothing_and_run_nothing_twice(
     station: Workstation, record_property: Callable[[str, object], None]
@@ -89,7 +105,9 @@ def test_two_hundred_kills_lose_nothing_and_run_nothing_twice(
     kill_loop(station, 200, record_property)
 
 
-def test_ten_kills_during_recovery_converge(station: Workstation) -> None:
+def test_ten_kills_during_recovery_converge(
+    station: Workstation, record_property: Callable[[str, object], None]
+) -> None:
     station.start()
     with station.client() as client:
         client.apply([witness.diamonds("load", width=6, depth=7)])
@@ -105,6 +123,7 @@ def test_ten_kills_during_recovery_converge(station: Workstation) -> None:
     station.start()
     runs = all_ended(station, uids, within_s=60)
     witness.check(station, runs)
+    tell_reruns(station, runs, 10, record_property)
     assert all(s.losses == 0 for run in runs for s in run.stages)
 
 
