@@ -88,6 +88,7 @@ ENTRIES: tuple[Entry, ...] = (
         ("status", "", "what the daemon is and does", "status"),
         ("top", "", "the daemon and its runs, live", "top"),
         ("events", "[-f] [--type GLOB]", "what has happened", "events"),
+        ("post", "TYPE [--data JSON|@FILE]", "tell an event of your own; rules see it", "events"),
         ("metrics", "[NAME]", "the daemon's figures (Prometheus)", "status"),
         ("executor|executors*", "ls|workers", "what runs the stages", "executor"),
         ("plugin|plugins*", "ls|check", "what is plugged in", "plugin"),

@@ -1,14 +1,15 @@
-"""The command that reads the journal: `flowdapt events`, and follows it."""
+"""The commands about the journal: `flowdapt events` reads and follows it, `post` adds to it."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from flowdapt.cli.cells import moment, short
-from flowdapt.cli.grammar import Commands, Opt
+from flowdapt.cli.grammar import Arg, Commands, Opt
+from flowdapt.cli.reading import moment_ago, read_document, value_of
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import Column
 from flowdapt.cli.views import error_text, text
@@ -16,6 +17,7 @@ from flowdapt.client.endpoints import system
 
 commands = Commands()
 _PAGE = 500
+_FAMILY = "com.event."
 
 EVENT_COLUMNS = (
     Column("cursor", text("cursor"), wide=True, right=True),
@@ -29,7 +31,7 @@ EVENT_COLUMNS = (
 
 def _short_type(kind: str) -> str:
     """Leave out what all types begin with."""
-    return kind.removeprefix("com.event.")
+    return kind.removeprefix(_FAMILY)
 
 
 def _about(event: Mapping[str, Any], limit: int) -> str:
@@ -50,49 +52,64 @@ def events(
     *,
     follow: Annotated[bool, Opt("-f --follow", "go on with what happens from now on")] = False,
     types: Annotated[
-        list[str] | None, Opt("--type", "only such types: *.workflow_finished", "GLOB")
+        list[str] | None,
+        Opt("--type", "only such types, a star is any text: workflow.*", "GLOB"),
     ] = None,
-    run: Annotated[str | None, Opt("--run", "only of this run (uid)", "RUN", "run")] = None,
-    limit: Annotated[int, Opt("--limit", "the last so many", "N")] = 50,
+    run: Annotated[str | None, Opt("--run", "only of this run", "RUN", "run")] = None,
+    workflow: Annotated[
+        str | None, Opt("--workflow", "only of its runs", "WORKFLOW", "workflow")
+    ] = None,
+    subject: Annotated[
+        str | None, Opt("--subject", "only where the subject begins so", "TEXT")
+    ] = None,
+    since: Annotated[
+        str | None, Opt("--since", "since then: 2h, or an instant", "TIME", parse=moment_ago)
+    ] = None,
+    limit: Annotated[int, Opt("-n --limit", "the last so many", "N")] = 50,
 ) -> None:
-    """Print what has happened, oldest first."""
+    """Print the newest of what has happened, oldest first."""
     if follow:
         session.output.refuse_one_document("-f")
-    found = list(_last(session, types or [], run, limit)) if limit > 0 else []
-    if follow:
-        for event in found:
-            _tell(session, event)
-        for _, event in session.follow(system.watch_events(run=run), ended=lambda _: False):
-            if _wanted(event, types or []):
-                _tell(session, event)
-    else:
+    chosen: dict[str, Any] = {
+        "types": [form for one in types or () for form in _forms(one)],
+        "run": run,
+        "workflow": workflow,
+        "subject": subject,
+    }
+    found, newest = _last(session, chosen, since, limit)
+    if not follow:
         session.output.many(
             {"items": found, "next": None}, EVENT_COLUMNS, name=lambda row: row["id"]
         )
+        return
+    for event in found:
+        _tell(session, event)
+    feed = system.watch_events(**chosen, after=newest)
+    for kind, event in session.follow(feed, ended=lambda _: False):
+        (_tell_gap if kind == "gap" else _tell)(session, event)
 
 
-def _last(session: Session, types: Sequence[str], run: str | None, limit: int) -> Iterator[Any]:
-    """Read the journal through and keep its end; exact types are left to the daemon."""
-    exact = [] if any(mark in one for one in types for mark in "*?[") else list(types)
-    kept: deque[Any] = deque(maxlen=limit)
-    after: int | None = None
-    while True:
-        page = session.ask(system.events(after=after, run=run, types=exact, limit=_PAGE))
-        kept.extend(one for one in page["items"] if _wanted(one, types))
-        after = page.get("next")
-        if after is None:
-            yield from kept
-            return
+def _forms(type_: str) -> list[str]:
+    """Return a type as it is, and as it is written in full: `trigger.*` is `com.event.trigger.*`."""
+    return [type_] if type_.startswith(("*", _FAMILY)) else [type_, f"{_FAMILY}{type_}"]
 
 
-def _wanted(event: Mapping[str, Any], types: Sequence[str]) -> bool:
-    if "type" not in event:
-        return False
-    return not types or any(
-        fnmatch.fnmatchcase(kind, pattern)
-        for pattern in types
-        for kind in (event["type"], _short_type(event["type"]))
-    )
+def _last(
+    session: Session, chosen: Mapping[str, Any], since: str | None, limit: int
+) -> tuple[list[Any], int | None]:
+    """Return the newest events, and where the journal ended then (None: nobody looked)."""
+    if limit <= 0:
+        return [], None
+    if limit <= _PAGE:
+        page = session.ask(system.events(**chosen, since=since, tail=True, limit=limit))
+        return page["items"], page.get("newest")
+    found: deque[Any] = deque(maxlen=limit)
+    after: int | None = 0
+    while after is not None:
+        page = session.ask(system.events(**chosen, since=since, after=after, limit=_PAGE))
+        found.extend(page["items"])
+        after = page["next"]
+    return list(found), found[-1]["cursor"] if found else 0
 
 
 def _tell(session: Session, event: Mapping[str, Any]) -> None:
@@ -105,3 +122,39 @@ def _tell(session: Session, event: Mapping[str, Any]) -> None:
         )
 
     session.output.event(event, show)
+
+
+def _tell_gap(session: Session, gap: Mapping[str, Any]) -> None:
+    count = gap.get("missed")
+    what = "events are" if count is None else f"{count} events are"
+    session.screen.note(f"{what} not shown: {gap.get('reason', '')}", "warn")
+
+
+@commands.add("post")
+def post(
+    session: Session,
+    type_: Annotated[str, Arg("its type, such as org.example.data_arrived", "TYPE")],
+    *,
+    data: Annotated[
+        str | None, Opt("--data", "JSON, a text, or @FILE (@- reads standard input)", "JSON")
+    ] = None,
+    subject: Annotated[str | None, Opt("--subject", "what it is about", "TEXT")] = None,
+    source: Annotated[str, Opt("--source", "who tells it", "TEXT")] = "flowdapt-cli",
+    ident: Annotated[str | None, Opt("--id", "the same id is the same event", "ID")] = None,
+) -> None:
+    """Add an event of your own to the journal; triggers see it."""
+    from flowdapt.client.repeating import new_key
+
+    call = system.post_event(
+        type_, _data(data), id_=ident or new_key(), source=source, subject=subject
+    )
+    event = session.ask(call)
+    session.output.one(event, lambda: _tell(session, event), name=event["id"])
+
+
+def _data(text: str | None) -> Any:
+    if text is None:
+        return None
+    if not text.startswith("@"):
+        return value_of(text)
+    return value_of(read_document(Path(text[1:])).decode("utf-8", "surrogateescape"))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flowdapt.domain.errors import FlowdaptError
     from flowdapt.ports.broker import Broker
     from flowdapt.ports.executor import Executor
+    from flowdapt.services.chronicle import Chronicle
     from flowdapt.services.lifecycle import Service
     from flowdapt.services.relay import Relay
     from flowdapt.services.triggers import Triggers
@@ -250,6 +251,11 @@ class Parts:
             limits=ApiLimits(limits.body, limits.artifact, self.settings.api.keep_alive),
         )
 
+    def _chronicle(self) -> Chronicle:
+        from flowdapt.services.chronicle import Chronicle
+
+        return Chronicle(store=self.store, broker=self.broker, health=self.health, owner=self.owner)
+
     def _relay(self) -> Relay:
         from flowdapt.services.relay import Relay
 
@@ -274,6 +280,7 @@ class Parts:
         if self.broker.carries_events:
             yield "relay", self._relay().run
         yield "feed", self.feed.run
+        yield "chronicle", self._chronicle().run
         yield "measures", partial(self.measures.run, self.broker)
         yield "health", self.health.run
         yield "retention", self.retention.run

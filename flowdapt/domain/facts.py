@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
 
 from flowdapt.domain.events import (
     STAGE_FINISHED,
+    STAGE_LOST,
     STAGE_RETRYING,
+    WORKFLOW_CANCELLING,
+    WORKFLOW_DELETED,
     WORKFLOW_FINISHED,
     WORKFLOW_QUEUED,
     WORKFLOW_STARTED,
@@ -25,11 +29,14 @@ __all__ = [
     "TASK_STATES",
     "at_item",
     "at_stage",
+    "run_cancelling",
+    "run_deleted",
     "run_finished",
     "run_queued",
     "run_result",
     "run_started",
     "stage_event",
+    "stage_lost",
 ]
 
 TASK_STATES = {Finished: "finished", Failed: "failed", Lost: "lost", Cancelled: "cancelled"}
@@ -85,6 +92,17 @@ def run_started(run: RunRecord) -> EventDraft:
 def run_queued(run: RunRecord) -> EventDraft:
     """Return the event of a run that waits to be claimed."""
     return _run_event(WORKFLOW_QUEUED, run)
+
+
+def run_cancelling(run: RunRecord) -> EventDraft:
+    """Return the event of a run that is being stopped."""
+    return _run_event(WORKFLOW_CANCELLING, run)
+
+
+def run_deleted(uid: str, workflow: str, reason: str) -> EventDraft:
+    """Return the event of a run that is gone, its own events with it: it belongs to no run."""
+    data = {"uid": uid, "workflow": workflow, "reason": reason}
+    return EventDraft(WORKFLOW_DELETED, f"run/{uid}", _json(data), correlation_id=uid)
 
 
 def run_finished(run: RunRecord) -> EventDraft:
@@ -151,6 +169,7 @@ def stage_event(kind: str, run: RunRecord, stage: StageRecord) -> EventDraft:
         "state": stage.state.value,
         "reason": stage.reason,
         "attempt": stage.attempt,
+        "losses": stage.losses,
         "error": _short_error(stage.error),
     }
     return EventDraft(
@@ -160,6 +179,11 @@ def stage_event(kind: str, run: RunRecord, stage: StageRecord) -> EventDraft:
         correlation_id=run.uid,
         causation_depth=run.causation_depth,
     )
+
+
+def stage_lost(run: RunRecord, stage: StageRecord, error: ErrorInfo) -> EventDraft:
+    """Return the event of a stage under which a worker or the daemon died; it is tried again."""
+    return stage_event(STAGE_LOST, run, replace(stage, error=at_stage(error, stage.name)))
 
 
 def _short_error(error: ErrorInfo | None) -> dict[str, str] | None:

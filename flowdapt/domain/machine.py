@@ -135,6 +135,7 @@ class RunMachine:
             return
         if self.run.state is not RunState.CANCELLING:
             self._ledger.set_run(RunState.CANCELLING, reason)
+            self._ledger.tell(facts.run_cancelling(self.run))
         for record in self.stages.values():
             if not record.state.terminal:
                 self._ledger.close_stage(record, StageState.CANCELLED, now, reason=reason)
@@ -184,12 +185,15 @@ class RunMachine:
             self._fail(record, outcome.error, "stage_crashed", now)
             return
         self._ledger.touch(record)
+        self._ledger.tell(facts.stage_lost(self.run, record, outcome.error))
         self._start([task], self._ledger.step.start)
 
     def _slice_ended(
         self, record: StageRecord, task: Task, outcome: Outcome, now: datetime
     ) -> None:
         mapped = self.maps[record.name]
+        if isinstance(outcome, Lost):
+            self._ledger.tell(facts.stage_lost(self.run, record, outcome.error))
         verdict = mapped.slice_ended(task, outcome, now)
         if verdict is not None:
             self._fail(record, verdict.error, verdict.reason, now)
@@ -257,6 +261,8 @@ class RunMachine:
         if simple and was_running:
             record.attempt = max(0, record.attempt - 1)
         self._ledger.set_stage(record, StageState.PENDING)
+        if was_running:
+            self._ledger.tell(facts.stage_lost(self.run, record, _DAEMON_DIED))
 
     def _start(self, tasks: list[Task], into: list[Task]) -> None:
         self.open.update(tasks)
@@ -329,6 +335,9 @@ class RunMachine:
             f"the run took longer than its timeout of {run.timeout_s or 0:g} s",
         )
         self._ledger.end_run(RunState.FAILED, run.reason, now)
+
+
+_DAEMON_DIED = ErrorInfo("flowdapt.DaemonDied", "the daemon died while this stage ran")
 
 
 def _not_mappable(spec: StageSpec) -> ErrorInfo:

@@ -16,7 +16,7 @@ from typing import Any
 import trio
 
 from flowdapt.domain.errors import FlowdaptError
-from flowdapt.domain.events import EventDraft
+from flowdapt.domain.events import DISK_LOW, DISK_RECOVERED, EventDraft
 from flowdapt.logs import get_log
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.executor import Executor
@@ -24,8 +24,6 @@ from flowdapt.ports.store import Store
 
 __all__ = ["About", "DiskWatch", "Health"]
 
-DISK_LOW = "com.event.system.disk_low"
-DISK_RECOVERED = "com.event.system.disk_recovered"
 _DISK_LOOK_S = 30.0
 
 log = get_log("flowdapt.health")
@@ -85,7 +83,7 @@ class Health:
     ) -> None:
         self.about = about
         self.services: dict[str, str] = {}
-        self.draining = False
+        self._draining = False
         self.ready = False
         self._store = store
         self._clock = clock
@@ -93,9 +91,25 @@ class Health:
         self._active = active_executor
         self._disk = disk
         self._slots = slots
+        self._changed = trio.Event()
         self._began = clock.monotonic()
         self._store_trouble: str | None = None
         self._troubles: dict[str, str] = {}
+
+    @property
+    def draining(self) -> bool:
+        """Say whether the daemon begins nothing more."""
+        return self._draining
+
+    @draining.setter
+    def draining(self, now: bool) -> None:
+        self._draining = now
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def draining_changed(self) -> None:
+        """Return when a drain begins or is taken back."""
+        await self._changed.wait()
 
     @property
     def takes_work(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import trio
 
+from flowdapt.domain import facts
 from flowdapt.domain.errors import InvalidInput, Unavailable
 from flowdapt.domain.event_filter import EventFilter
 from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED, Event, EventDraft
@@ -265,11 +266,13 @@ class MemoryStore(MemoryTriggers):
         self, *, older_than: datetime, keep_per_workflow: int, limit: int
     ) -> list[str]:
         await trio.lowlevel.checkpoint()
-        doomed = [run.uid for run in self._expired(older_than, keep_per_workflow)][:limit]
-        for uid in doomed:
-            self._forget(uid)
+        doomed = self._expired(older_than, keep_per_workflow)[:limit]
+        for run in doomed:
+            self._forget(run.uid)
         self._journal.forget_before(older_than)
-        return doomed
+        for run in doomed:
+            self._journal.add(facts.run_deleted(run.uid, run.workflow, "retention"))
+        return [run.uid for run in doomed]
 
     def _expired(self, older_than: datetime, keep: int) -> list[RunRecord]:
         newest: dict[str, list[HeldRun]] = {}

@@ -266,6 +266,7 @@ class MemoryRuns(Store):
         if not held.run.state.terminal:
             raise refusals.not_terminal(uid, held.run.state)
         self._forget(uid)
+        self._journal.add(facts.run_deleted(uid, held.run.workflow, "user"))
 
     def _forget(self, uid: str) -> None:
         del self._runs[uid]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowdapt.domain.errors import Conflict, InvalidInput, NotFound, RunNotTerminal
+from flowdapt.domain.events import WORKFLOW_DELETED
 from flowdapt.domain.records import ItemRecord, RunChange
 from flowdapt.domain.run import RunState
 from flowdapt.ports.store import RunFilter, Store
@@ -209,8 +210,11 @@ class ListingContract(OpensStore):
                 await store.get_run(new.run.uid)
             with pytest.raises(NotFound):
                 await store.delete_run(new.run.uid)
-            assert await store.list_events() == []
+            told = await store.list_events()
             assert (await store.submit(new_run(key="k"))).created
+        assert [(event.type, event.run, event.subject) for event in told] == [
+            (WORKFLOW_DELETED, None, f"run/{new.run.uid}")
+        ]
 
     async def test_retention_keeps_the_newest_and_the_open(self) -> None:
         async with self.opened() as store:

@@ -11,7 +11,7 @@ import pytest
 
 from flowdapt import __version__
 from tests.cli.conftest import Program
-from tests.client.fake_daemon import FakeDaemon, answer, problem, run, stream
+from tests.client.fake_daemon import Answer, Asked, FakeDaemon, answer, problem, run, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,24 +106,14 @@ def test_what_changes_is_printed_again(flowdapt: Program, fake: FakeDaemon) -> N
     assert [json.loads(one)["state"] for one in lines] == ["running", "finished"]
 
 
-def test_events_are_followed_and_chosen(flowdapt: Program, fake: FakeDaemon) -> None:
-    def event(number: int, kind: str) -> tuple[str, dict[str, Any]]:
-        return kind, {
-            "id": str(number),
-            "time": "2026-01-01T00:00:00Z",
-            "type": kind,
-            "subject": "s\x1b",
-        }
-
-    fake.on(
-        "GET",
-        "/events",
-        lambda _: stream(
-            event(1, "com.event.a.b"), event(2, "com.event.c.d"), ("gap", {"reason": "r"})
-        ),
-    )
+def test_events_are_told_without_their_family_and_controls(
+    flowdapt: Program, fake: FakeDaemon
+) -> None:
+    event = _event(1, "com.event.a.b") | {"subject": "s\x1b"}
+    fake.on("GET", "/events", lambda _: stream(("com.event.a.b", event)))
     ended = flowdapt("events", "-f", "--limit", "0", "--type", "a.*")
     assert ended.out == "2026-01-01T00:00:00Z  a.b  s\\x1b  \n"
+    assert fake.asked[-1].query["type"] == ["a.*", "com.event.a.*"]
 
 
 # -- runs --------------------------------------------------------------------------------------------
@@ -335,23 +325,69 @@ def test_any_request_can_be_sent(flowdapt: Program, fake: FakeDaemon, tmp_path: 
     assert flowdapt("api", "GET", "status").code == 7
 
 
-def test_events_can_be_chosen_by_a_glob(flowdapt: Program, fake: FakeDaemon) -> None:
-    def event(number: int, kind: str) -> dict[str, Any]:
-        return {
-            "cursor": number,
-            "id": str(number),
-            "time": "2026-01-01T00:00:00Z",
-            "type": f"com.event.{kind}",
-            "subject": "s",
-        }
+def _event(number: int, kind: str = "a.b") -> dict[str, Any]:
+    when = "2026-01-01T00:00:00Z"
+    return {"cursor": number, "id": str(number), "time": when, "type": kind, "subject": "s"}
 
+
+def test_the_newest_events_are_asked_for_and_no_others(flowdapt: Program, fake: FakeDaemon) -> None:
+    fake.on("GET", "/events", answer({"items": [_event(7), _event(9)], "newest": 9}))
+    ended = flowdapt(
+        "events", "--type", "*.x", "--type", "trigger.*", "--run", "r", "--workflow", "w",
+        "--subject", "run/", "--since", "2026-01-01T00:00:00Z", "-o", "name",
+    )  # fmt: skip
+    assert ended.out.split() == ["7", "9"]
+    assert fake.asked[-1].query == {
+        "type": ["*.x", "trigger.*", "com.event.trigger.*"], "run": ["r"], "workflow": ["w"],
+        "subject": ["run/"], "since": ["2026-01-01T00:00:00+00:00"], "tail": ["true"],
+        "limit": ["50"],
+    }  # fmt: skip
+
+
+def test_more_events_than_a_page_are_read_page_by_page(flowdapt: Program, fake: FakeDaemon) -> None:
     fake.on(
         "GET", "/events",
-        answer({"items": [event(1, "workflow.workflow_started"), event(2, "workflow.workflow_finished")], "next": 2}),
-        answer({"items": [event(3, "resource.applied"), event(4, "workflow.workflow_finished")], "next": None}),
+        answer({"items": [_event(n) for n in range(1, 501)], "next": 500}),
+        answer({"items": [_event(n) for n in range(501, 701)], "next": None}),
     )  # fmt: skip
-    ended = flowdapt("events", "--type", "*.workflow_finished", "-o", "name")
-    assert ended.out.split() == ["2", "4"]
+    ended = flowdapt("events", "--limit", "600", "-o", "name")
+    assert ended.out.split() == [str(n) for n in range(101, 701)]
+
+
+def test_events_are_followed_from_where_the_newest_ended(
+    flowdapt: Program, fake: FakeDaemon
+) -> None:
+    def events(asked: Asked) -> Answer:
+        if asked.headers.get("accept") == "text/event-stream":
+            return stream(("a.b", _event(10)), ("gap", {"reason": "too slow", "missed": 3}))
+        return answer({"items": [_event(7)], "newest": 9})
+
+    fake.on("GET", "/events", events)
+    ended = flowdapt("events", "-f", "-o", "jsonl")
+    assert [json.loads(line)["cursor"] for line in ended.out.splitlines()] == [7, 10]
+    assert fake.asked[-1].query["after"] == ["9"]
+    assert "3 events are not shown: too slow" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "data"),
+    [
+        ((), None),
+        (("--data", '{"n": 1}'), {"n": 1}),
+        (("--data", "bare words"), "bare words"),
+        (("--data", "@-"), [1, 2]),
+    ],
+)
+def test_an_event_of_ones_own_is_posted(
+    flowdapt: Program, fake: FakeDaemon, words: tuple[str, ...], data: Any
+) -> None:
+    fake.on("POST", "/events", answer(_event(3, "org.example.x"), 201))
+    ended = flowdapt("post", "org.example.x", "--id", "one", *words, "-o", "name", stdin="[1, 2]")
+    assert (ended.code, ended.out) == (0, "3\n")
+    assert fake.asked[-1].json() == {
+        "specversion": "1.0", "type": "org.example.x", "id": "one", "source": "flowdapt-cli",
+        "data": data,
+    }  # fmt: skip
 
 
 # -- without a daemon -----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from flowdapt.api.app import openapi_document
 from flowdapt.api.problems import status_of
 from flowdapt.cli.main import exit_code_of
 from flowdapt.client import Client
+from flowdapt.client.events import Events
 from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets, Triggers
 from flowdapt.domain import errors
 from flowdapt.domain.quantities import parse_duration_s, parse_size_bytes
@@ -26,7 +27,8 @@ from flowdapt.plugins import hookspecs
 from flowdapt.runtime import artifacts, objects
 from flowdapt.runtime.context import RunContext
 from flowdapt.settings import Settings
-from flowdapt.stores import rows
+from flowdapt.stores import rows as run_rows
+from flowdapt.stores import trigger_rows
 from tests.docs.codes import error_classes, exact_codes
 from tests.docs.commands import every_command
 from tests.docs.pages import ROOT
@@ -229,6 +231,7 @@ def client_parts() -> str:
         "runs": Runs,
         "resources": Resources,
         "triggers": Triggers,
+        "events": Events,
         "artifacts": Artifacts,
         "secrets": Secrets,
     }
@@ -241,7 +244,8 @@ def client_parts() -> str:
 
 
 def database() -> str:
-    classes = [one for one in vars(rows).values() if hasattr(one, "__table__")]
+    declared = {**vars(run_rows), **vars(trigger_rows)}
+    classes = [one for one in declared.values() if hasattr(one, "__table__")]
     return table(
         ("Table", "Holds", "Columns"),
         (

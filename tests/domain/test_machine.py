@@ -229,6 +229,16 @@ def test_a_stage_that_kills_its_daemon_for_ever_is_crashed_at_last() -> None:
     assert bench.machine.stages["a"].reason == "stage_crashed"
 
 
+def test_each_loss_is_told_and_the_daemon_s_death_too() -> None:
+    bench = Bench(simple("a"))
+    bench.end_stage("a", LOST)
+    assert bench.events == ["stage_lost"]
+    bench.machine.started(bench.ready[0], bench.now)
+    bench.perform()
+    bench.restart()
+    assert bench.events == ["stage_lost", "stage_lost"]
+
+
 def test_on_lost_fail_does_not_try_again() -> None:
     bench = Bench(simple("a", on_lost="fail"))
     bench.end_stage("a", LOST)
@@ -342,6 +352,7 @@ def test_cancel_stops_open_tasks_and_ends_when_they_have() -> None:
     bench.perform()
     assert (bench.run.state, bench.run.reason) == (RunState.CANCELLED, "user")
     assert bench.state("b") is StageState.CANCELLED
+    assert bench.events.count("workflow_cancelling") == 1
     assert bench.events.count("workflow_finished") == 1
 
 

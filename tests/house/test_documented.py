@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 
-from flowdapt.domain import errors
+from flowdapt.domain import errors, events
 from flowdapt.domain.config import ConfigSpec
 from flowdapt.domain.resource import Metadata
 from flowdapt.domain.workflow import Concurrency, RetryPolicy, StageSpec, WorkflowSpec
 from tests.docs.codes import error_classes, exact_codes
 from tests.docs.tables import every_hook
 from tests.docs.tables import settings as settings_table
-from tests.house.source import reference
+from tests.house.source import modules, reference
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
@@ -50,3 +51,24 @@ def test_every_hook_says_what_it_is_for() -> None:
     hooks = dict(every_hook())
     assert hooks
     assert [name for name, hook in hooks.items() if not hook.__doc__] == []
+
+
+def test_every_type_of_event_is_documented() -> None:
+    page = reference("events")
+    types = {v for v in vars(events).values() if isinstance(v, str) and v.startswith("com.event.")}
+    assert len(types) > 20
+    assert sorted(one for one in types if f"| `{one}` |" not in page) == []
+
+
+def test_every_type_of_event_stands_in_one_place() -> None:
+    """Who would add one elsewhere would forget to document it."""
+    found = [
+        f"{module.name}: {node.value}"
+        for module in modules()
+        if module.name != "flowdapt.domain.events" and ".testing" not in module.name
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch(r"com\.event\.\w+\.\w+", node.value)
+    ]
+    assert found == []

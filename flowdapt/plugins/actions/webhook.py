@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from flowdapt.domain.display import escape_controls
 from flowdapt.domain.errors import FlowdaptError
+from flowdapt.domain.events import TRIGGER_FIRED
 from flowdapt.plugins.actions.outgoing import Answer, NoAnswer, NotAllowed, Request, Sender
 from flowdapt.plugins.actions.webhook_parameters import WebhookParameters
 from flowdapt.ports.action import Action, ActionFailed, Occasion
@@ -125,7 +126,7 @@ def envelope(occasion: Occasion) -> Mapping[str, Any]:
         "specversion": "1.0",
         "id": occasion.delivery,
         "source": "flowdapt",
-        "type": "com.event.trigger.fired",
+        "type": TRIGGER_FIRED,
         "subject": f"trigger/{occasion.rule}",
         "time": occasion.fired_at.isoformat(),
         "datacontenttype": "application/json",
