@@ -120,10 +120,22 @@ def report(session: Session, applied: Sequence[Mapping[str, Any]], *, dry_run: b
         APPLIED_COLUMNS,
         name=lambda row: f"{row['kind']}/{row['name']}",
     )
-    for warning in (warning for one in applied for warning in one.get("warnings") or ()):
-        session.screen.note(f"▲ {warning}", "warn")
+    for one in applied:
+        _tell_more(session, one)
     if dry_run:
         session.screen.note("nothing was changed (dry run)", "dim")
+
+
+def _tell_more(session: Session, one: Mapping[str, Any]) -> None:
+    """Tell what is doubtful of a document, and when a new or changed rule of time will fire."""
+    if one.get("outlook") and one["action"] in {"created", "updated"}:
+        from flowdapt.cli.trigger_page import outlook_lines
+
+        first, *rest = outlook_lines(one["outlook"])
+        for line in (f"{one['name']}  {first}", *rest):
+            session.screen.note(line, "dim" if line.startswith(" ") else None)
+    for warning in one.get("warnings") or ():
+        session.screen.note(f"▲ {warning}", "warn")
 
 
 def show_diff(session: Session, diff: str) -> None:

@@ -77,6 +77,15 @@ ENTRIES: tuple[Entry, ...] = (
         ("delete", "KIND NAME | -f FILE", "delete resources or runs", "resources"),
     ),
     *_entries(
+        "Triggers",
+        (
+            "trigger|triggers*",
+            "ls|next|fire|pause|resume|test|history",
+            "rules that start workflows by themselves",
+            "trigger",
+        ),
+    ),
+    *_entries(
         "Artifacts and secrets",
         ("artifact|artifacts*", "ls|get|put|rm|preview", "files that stages stored", "artifact"),
         ("secret|secrets*", "set|ls|rm", "values that only named stages see", "secret"),

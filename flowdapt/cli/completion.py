@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from flowdapt.cli.commands import ENTRIES, find_entry
 from flowdapt.cli.grammar import FORMATS, Arg, Command, Commands, Opt, mark_of
 from flowdapt.cli.kinds import KIND_WORDS
-from flowdapt.cli.reading import RUN_STATES
+from flowdapt.cli.reading import FIRE_STATES, RUN_STATES
 from flowdapt.cli.screen import Screen
 from flowdapt.cli.session import Common, Session
 from flowdapt.client.endpoints import artifacts, resources, runs, system
@@ -187,6 +187,8 @@ _OFFERS: dict[str, Offer] = {
     "workflow": lambda _: _asked(resources.list_("workflow", limit=200), _own_name),
     "run": lambda _: _asked(runs.list_(limit=50), _own_name),
     "artifact": lambda _: _asked(artifacts.list_(), _own_name),
+    "trigger_rule": lambda _: _asked(resources.list_("trigger_rule", limit=200), _own_name),
+    "fire-state": lambda _: FIRE_STATES,
     "executor": lambda _: _asked(system.executors(), _own_name),
     "secret": lambda _: _asked(system.list_secrets(), _own_name),
 }

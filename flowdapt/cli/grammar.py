@@ -128,7 +128,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", "--format", choices=FORMATS, metavar="FORM", help=", ".join(FORMATS)
     )
     group.add_argument("-s", "--server", metavar="ADDRESS", help="socket path or URL of the daemon")
-    group.add_argument("-n", "--namespace", metavar="NAME", help="namespace of runs and artifacts")
+    # A command may have a use of its own for the short form.
+    names = [name for name in ("-n", "--namespace") if name not in option_names(parser)]
+    group.add_argument(*names, metavar="NAME", help="namespace of runs and artifacts")
     group.add_argument(
         "--request-timeout", type=duration_s, metavar="TIME", help="patience with one request"
     )

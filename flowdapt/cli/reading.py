@@ -12,9 +12,11 @@ from flowdapt.cli.usage import UsageProblem, closest
 from flowdapt.domain.errors import NotFound
 
 __all__ = [
+    "FIRE_STATES",
     "RUN_STATES",
     "count",
     "duration_s",
+    "fire_state",
     "inputs_of",
     "moment_ago",
     "open_pairs",
@@ -27,6 +29,7 @@ __all__ = [
 
 # What is no JSON is a text, and `NaN` is one too: no JSON knows it.
 _NO_JSON = frozenset({"document.syntax", "document.not_finite"})
+FIRE_STATES = ("started", "waiting", "skipped", "missed", "failed")
 RUN_STATES = ("queued", "running", "cancelling", "finished", "failed", "cancelled")
 
 
@@ -147,6 +150,17 @@ def run_state(text: str) -> str:
             f"there is no state {text!r}",
             suggestion=closest(text, RUN_STATES),
             fix=f"states are {', '.join(RUN_STATES)}",
+        )
+    return text
+
+
+def fire_state(text: str) -> str:
+    """Read a state of fires."""
+    if text not in FIRE_STATES:
+        raise UsageProblem(
+            f"fires are never {text!r}",
+            suggestion=closest(text, FIRE_STATES),
+            fix=f"states are {', '.join(FIRE_STATES)}",
         )
     return text
 

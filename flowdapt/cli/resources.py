@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
 from flowdapt.cli.artifact import list_artifacts, show_artifact
-from flowdapt.cli.cells import moment
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.kinds import kind_of
 from flowdapt.cli.lists import LISTS
 from flowdapt.cli.reading import count, moment_ago, read_pairs
+from flowdapt.cli.resource_page import show_resource
 from flowdapt.cli.run_lists import delete_runs, list_runs
 from flowdapt.cli.run_page import show_run
 from flowdapt.cli.session import Session
 from flowdapt.cli.sources import Files, Recursive, gather
-from flowdapt.cli.tables import Column, draw, fields
+from flowdapt.cli.tables import Column, draw
 from flowdapt.cli.usage import UsageProblem
-from flowdapt.cli.views import APPLIED_COLUMNS, RESOURCE_COLUMNS, RUN_COLUMNS, text
+from flowdapt.cli.views import APPLIED_COLUMNS, RESOURCE_COLUMNS, RUN_COLUMNS
 from flowdapt.client.endpoints import artifacts as artifact_calls
 from flowdapt.client.endpoints import resources as calls
 from flowdapt.client.endpoints import runs as run_calls
@@ -28,7 +27,7 @@ from flowdapt.domain.errors import NotFound
 commands = Commands()
 
 Kind = Annotated[str, Arg("workflow, config, run, artifact, …, singular or plural", "KIND", "kind")]
-_RUN_FILTERS = ("state", "workflow", "namespace", "since", "until", "q", "parent")
+_RUN_FILTERS = ("state", "workflow", "namespace", "since", "until", "q", "parent", "trigger")
 
 
 @commands.add("get")
@@ -181,70 +180,9 @@ def describe(
         show_artifact(session, name)
     elif meant in calls.PATHS:
         found = session.ask(calls.get(meant, name))
-        session.output.one(found, lambda: _show_resource(session, meant, found), name=name)
+        session.output.one(found, lambda: show_resource(session, meant, found), name=name)
     else:
         raise UsageProblem(f"a {meant} has nothing more to tell", fix=f"flowdapt get {meant}s")
-
-
-def _show_resource(session: Session, kind: str, found: Mapping[str, Any]) -> None:
-    metadata, screen = found["metadata"], session.screen
-    screen.styled(
-        (f"{kind} ", "dim"), (metadata["name"], "bold"), (f"  r{metadata['revision']}", None)
-    )
-    annotations = ", ".join(f"{k}={v}" for k, v in (metadata.get("annotations") or {}).items())
-    pairs = [
-        ("annotations", annotations),
-        ("created", moment(metadata.get("created_at"))),
-        ("updated", moment(metadata.get("updated_at"))),
-        ("uid", str(metadata.get("uid") or "")),
-    ]
-    fields(screen, pairs, indent="  ")
-    if kind == "workflow":
-        _show_workflow(session, found)
-    else:
-        from flowdapt.domain.yaml_writing import to_yaml
-
-        screen.data()
-        for line in to_yaml(found["spec"]).splitlines():
-            screen.data(f"  {line}")
-
-
-_SHOWN_ELSEWHERE = frozenset({"name", "type", "depends_on", "target", "description"})
-
-
-def _options(stage: Mapping[str, Any]) -> str:
-    """Return what a stage says beside its target, in the words of its document."""
-    said = {name: value for name, value in stage.items() if name not in _SHOWN_ELSEWHERE}
-    return "  ".join(
-        f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in said.items()
-    )
-
-
-DEFINITION_COLUMNS = (
-    Column("stage", text("name"), keep=True),
-    Column("type", lambda row: str(row.get("type", "simple"))),
-    Column("after", lambda row: ", ".join(row.get("depends_on") or ())),
-    Column("target", text("target"), keep=True),
-    Column("options", _options),
-)
-
-
-def _show_workflow(session: Session, found: Mapping[str, Any]) -> None:
-    screen, spec = session.screen, found["spec"]
-    limits = spec.get("concurrency") or {}
-    pairs = [
-        ("timeout", str(spec.get("timeout") or "")),
-        ("at once", f"{limits['max_runs']} ({limits.get('when_full', 'queue')})" if limits else ""),
-        ("about", spec.get("description") or ""),
-    ]
-    fields(screen, pairs, indent="  ")
-    screen.data()
-    draw(screen, DEFINITION_COLUMNS, spec["stages"], wide=True)
-    recent = session.ask(run_calls.list_(workflow=found["metadata"]["name"], limit=5))
-    if recent["items"]:
-        screen.data()
-        draw(screen, RUN_COLUMNS, recent["items"], wide=False)
 
 
 @commands.add("delete")

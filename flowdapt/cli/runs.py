@@ -46,6 +46,9 @@ def ls(
         list[str] | None, Opt("-l --label", "only with this label", "NAME=VALUE")
     ] = None,
     parent: Annotated[str | None, Opt("--parent", "only retries of this run", "RUN", "run")] = None,
+    trigger: Annotated[
+        str | None, Opt("--trigger", "only started by this rule", "NAME", "trigger_rule")
+    ] = None,
     sort: Annotated[
         str | None,
         Opt(
@@ -58,7 +61,7 @@ def ls(
     """List runs, newest first."""
     page = list_runs(
         session, limit=limit, every=every, state=state or [], workflow=workflow, since=since,
-        until=until, q=search, label=label or [], parent=parent, sort=sort,
+        until=until, q=search, label=label or [], parent=parent, trigger=trigger, sort=sort,
     )  # fmt: skip
     session.output.many(page, RUN_COLUMNS)
     if page["next"] and session.output.for_people:

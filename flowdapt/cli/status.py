@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import coarse, size
+from flowdapt.cli.cells import amount, coarse, size
 from flowdapt.cli.grammar import Arg, Commands
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import Column, fields
@@ -41,6 +41,7 @@ def show_status(session: Session, found: Mapping[str, Any]) -> None:
     runs = ", ".join(f"{count} {state}" for state, count in (found.get("runs") or {}).items())
     pairs = [
         ("runs", runs),
+        ("triggers", _triggers(found.get("triggers") or {})),
         (
             "executor",
             f"{executor.get('name')} ({executor.get('kind')}, {executor.get('state')}){busy}",
@@ -56,6 +57,15 @@ def show_status(session: Session, found: Mapping[str, Any]) -> None:
     fields(screen, pairs, indent="  ")
     for warning in found.get("warnings") or ():
         screen.note(f"▲ {warning}", "warn")
+
+
+def _triggers(counts: Mapping[str, int]) -> str:
+    if not counts.get("rules"):
+        return ""
+    told = [amount(counts["rules"], "rule")]
+    return ", ".join(
+        [*told, *(f"{counts[key]} {key}" for key in ("paused", "broken") if counts[key])]
+    )
 
 
 METRIC_COLUMNS = (

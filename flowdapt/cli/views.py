@@ -100,7 +100,11 @@ def _holds(row: Row) -> str:
     spec = row.get("spec", {})
     if "stages" in spec:
         return ", ".join(stage["name"] for stage in spec["stages"])
-    return short(spec.get("data", spec.get("rule", "")), 200)
+    if "rule" in spec:
+        actions = spec.get("actions") or [spec.get("action") or {}]
+        does = ", ".join(str(action.get("target", "")) for action in actions)
+        return f"{spec.get('type', '')} {short(spec['rule'], 100)} → {does}"
+    return short(spec.get("data", ""), 200)
 
 
 RESOURCE_COLUMNS = (

@@ -176,6 +176,7 @@ class Parts:
             active_executor=lambda: DEFAULT_EXECUTOR,
             disk=disk,
             slots=self.compute.slots,
+            triggers=lambda: self.triggers.counts if settings.services.triggers else {},
         )
         self.feed = Feed(store=store, broker=broker, frame=framed)
         self.triggers = self._triggers()
@@ -227,7 +228,13 @@ class Parts:
             firing=self.firing,
             planner=planner,
         )
-        return Triggers(store=self.store, broker=self.broker, clock=self.clock, firing=self.firing)
+        return Triggers(
+            store=self.store,
+            broker=self.broker,
+            clock=self.clock,
+            firing=self.firing,
+            report=partial(self.health.tell, "triggers"),
+        )
 
     def _backend(self) -> Backend:
         from flowdapt.api.backend import ApiLimits, Backend

@@ -80,6 +80,7 @@ class Health:
         active_executor: Callable[[], str],
         disk: DiskWatch,
         slots: Callable[[], Mapping[str, tuple[int, int]]] = dict,
+        triggers: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.about = about
         self.services: dict[str, str] = {}
@@ -91,6 +92,7 @@ class Health:
         self._active = active_executor
         self._disk = disk
         self._slots = slots
+        self._triggers = triggers
         self._changed = trio.Event()
         self._began = clock.monotonic()
         self._store_trouble: str | None = None
@@ -128,6 +130,7 @@ class Health:
             "executor": self.executor(self._active()),
             "services": dict(self.services),
             "runs": await self.open_runs(),
+            "triggers": dict(self._triggers()),
             "draining": self.draining,
             "artifacts": about.artifacts,
             "data_dir": about.data_dir,

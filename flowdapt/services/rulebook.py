@@ -60,6 +60,7 @@ class Rulebook:
         self._due: list[tuple[datetime, str]] = []
         self._read_to: int | None = None
         self.broken: Mapping[str, str] = {}
+        self.paused = 0
 
     # -- keeping it true ---------------------------------------------------------------------------
 
@@ -98,6 +99,10 @@ class Rulebook:
             if rule.spec.enabled and state.paused_at is None:
                 armed[rule.name] = Armed(rule, state)
         self._compiled, self.broken, self._armed = compiled, broken, armed
+        self.paused = sum(
+            rule.name in states and states[rule.name].paused_at is not None
+            for rule in compiled.values()
+        )
         self._arrange()
 
     def _compile(self, resource: Resource, broken: dict[str, str]) -> Rule | None:
@@ -132,6 +137,11 @@ class Rulebook:
     def find(self, name: str) -> Armed | None:
         """Return a rule that may fire."""
         return self._armed.get(name)
+
+    @property
+    def known(self) -> int:
+        """Return how many rules there are, those that mean nothing among them."""
+        return len(self._compiled) + len(self.broken)
 
     @property
     def has_conditions(self) -> bool:

@@ -23,6 +23,7 @@ from flowdapt.ports.logs import LogStore
 from flowdapt.ports.store import Page, RunFilter, Store
 from flowdapt.ports.values import ValueStore
 from flowdapt.services.catalog import CompiledWorkflow
+from flowdapt.services.causes import causes_of
 from flowdapt.services.explain import explain
 from flowdapt.services.submission import Submitter, refuse_bad_input
 from flowdapt.services.views import item_views, run_view
@@ -275,12 +276,13 @@ class Runs:
         return self._values.iter_json(run.result)
 
     async def explain(self, ident: str) -> list[Reason]:
-        """Say why the run and its stages are as they are, and what to do."""
+        """Say why the run and its stages are as they are, what to do, and what had started it."""
         run = await self._store.get_run(ident)
         stages = await self._store.list_stages(run.uid)
         live = self._engine.live(run.uid) if self._engine is not None else {}
         holds = self._engine.holds() if self._engine is not None else None
-        return explain(run, stages, live, self._clock.now(), holds=holds)
+        reasons = explain(run, stages, live, self._clock.now(), holds=holds)
+        return [*reasons, *await causes_of(self._store, run)]
 
     # -- changing ------------------------------------------------------------------------------------
 

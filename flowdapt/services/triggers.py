@@ -6,7 +6,7 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -44,11 +44,20 @@ _NOTE_S = 1.0
 class Triggers:
     """The trigger service of one daemon; several may watch the same store."""
 
-    def __init__(self, *, store: Store, broker: Broker, clock: Clock, firing: Firing) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        broker: Broker,
+        clock: Clock,
+        firing: Firing,
+        report: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
         self._store = store
         self._broker = broker
         self._clock = clock
         self._firing = firing
+        self._report = report
         self._book = Rulebook(store)
         self._changed = trio.Event()
         self._draining = False
@@ -56,6 +65,7 @@ class Triggers:
         self._cursor: int | None = None
         self._noted: int | None = None
         self._noted_at = 0.0
+        self._turns_looked_at = 0.0
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -89,9 +99,19 @@ class Triggers:
         """Return the rules that mean nothing, with the reasons."""
         return dict(self._book.broken)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many rules there are, and how many of them are paused or mean nothing."""
+        book = self._book
+        return {"rules": book.known, "paused": book.paused, "broken": len(book.broken)}
+
     async def _refresh(self) -> None:
         if await self._book.refresh():
-            self._wake()
+            self._read_again()
+
+    def _read_again(self) -> None:
+        self._report(_trouble(self._book.broken))
+        self._wake()
 
     def _wake(self) -> None:
         self._changed.set()
@@ -115,7 +135,7 @@ class Triggers:
 
     async def _read_anew(self) -> None:
         await self._book.refresh(at_once=True)
-        self._wake()
+        self._read_again()
 
     # -- instants --------------------------------------------------------------------------------
 
@@ -228,7 +248,7 @@ class Triggers:
     async def _watch_events(self, hints: AsyncIterator[Message]) -> None:
         while True:
             changed = self._changed
-            if self._book.has_queues and not self._draining:
+            if self._turns_may_come() and not self._draining:
                 await self._tolerate("waiting fires", self._start_waiting)
             if self._draining:
                 await self._until_told(hints, changed)
@@ -241,6 +261,14 @@ class Triggers:
                     await self._clock.sleep(_POLL_S)
             elif not await self._read_events(self._cursor):
                 await self._until_told(hints, changed)
+
+    def _turns_may_come(self) -> bool:
+        """Say whether to look for waiting fires; those of rules that are gone are found by the poll."""
+        now = self._clock.monotonic()
+        if not self._book.has_queues and now - self._turns_looked_at < _POLL_S:
+            return False
+        self._turns_looked_at = now
+        return True
 
     async def _until_told(self, hints: AsyncIterator[Message], changed: trio.Event) -> None:
         """Wait for the journal to grow, or for other rules; not for ever: hints may be lost."""
@@ -306,6 +334,15 @@ class Triggers:
             fresh = self._book.find(armed.rule.name)
             if fresh is not None and fresh.rule is not armed.rule:
                 await self._meet(fresh, event, seen)
+
+
+def _trouble(broken: Mapping[str, str]) -> str | None:
+    """Return the warning about rules that mean nothing."""
+    if not broken:
+        return None
+    name, reason = next(iter(sorted(broken.items())))
+    more = f" ({len(broken) - 1} more: flowdapt trigger ls)" if len(broken) > 1 else ""
+    return f"trigger rule {name!r} means nothing: {reason}{more}"
 
 
 def _missed(armed: Armed, missed: Missed) -> NewFire:

@@ -6,10 +6,12 @@ Each rule is one query for the rows that break it, in words that every database 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, StageState
+from flowdapt.stores.asking import Question
 from flowdapt.stores.conditions import ACTIVE_RUN, OPEN_RUN, TERMINAL_RUN
 from flowdapt.stores.dialects import SQLITE
 from flowdapt.stores.links import Tx
@@ -19,6 +21,8 @@ __all__ = ["RULES", "check", "spelled"]
 
 # How many offenders of one rule are named.
 _NAMED = 20
+# How many fires of a rule are looked at.
+_FIRES = 1_000
 _BEGUN = (StageState.RUNNING, StageState.RETRYING, StageState.FINISHED)
 
 # Words of the queries that stand for what other modules decide.
@@ -114,6 +118,30 @@ RULES: dict[str, str] = {
         "(SELECT coalesce(max(revision), 0) FROM resource_revision "
         "WHERE resource_revision.kind = resource.kind AND resource_revision.name = resource.name)"
     ),
+    "was started by a trigger rule that it does not name": (
+        "SELECT uid FROM run WHERE source = 'trigger' AND trigger_rule IS NULL"
+    ),
+    "(a fire) has runs and is not called started": (
+        "SELECT rule || ' ' || id FROM fire WHERE state <> 'started' AND runs <> '[]'"
+    ),
+    "(a fire) waits for an open run of its rule, and there is none": (
+        "SELECT rule || ' ' || id FROM fire WHERE state = 'waiting' AND rule NOT IN "
+        "(SELECT name FROM resource WHERE kind = 'trigger_rule') AND NOT EXISTS "
+        "(SELECT 1 FROM run WHERE run.trigger_rule = fire.rule AND <open>)"
+    ),
+    "(a trigger rule) would look again at an instant that it has decided": (
+        "SELECT rule FROM rule_state WHERE EXISTS (SELECT 1 FROM fire "
+        "WHERE fire.rule = rule_state.rule AND fire.generation = rule_state.generation "
+        "AND fire.scheduled_at > rule_state.last_evaluated_at)"
+    ),
+    "(a trigger rule) is paused without a reason": (
+        "SELECT rule FROM rule_state WHERE (paused_at IS NULL) <> (paused_reason IS NULL)"
+    ),
+    "(an action) is to be done for a fire that started nothing": (
+        "SELECT delivery.rule || ' ' || delivery.id FROM delivery "
+        "JOIN fire ON fire.id = delivery.fire_id "
+        "WHERE delivery.state = 'pending' AND fire.state <> 'started'"
+    ),
 }
 
 
@@ -123,6 +151,9 @@ def check(tx: Tx) -> list[str]:
     for sentence, query in RULES.items():
         found += [f"{row[0]} {sentence}" for row in tx.select(spelled(query))[:_NAMED]]
     found += [f"{name} is ahead of its dependency {other}" for name, other in _ahead(tx)]
+    found += [
+        f"{rule} has several open fires, which overlap: forbid rules out" for rule in _crowded(tx)
+    ]
     if tx.name == SQLITE:
         found += [
             f"{row[0]} row {row[1]} has lost its {row[2]}"
@@ -153,6 +184,27 @@ def _ahead(tx: Tx) -> Iterator[tuple[str, str]]:
                 for other in _dependencies(stage):
                     if states.get(other, StageState.FINISHED) is not StageState.FINISHED:
                         yield f"{uid} stage {stage['name']}", other
+
+
+def _crowded(tx: Tx) -> Iterator[str]:
+    """Yield rules that forbid overlap and have open runs of more than one fire of theirs."""
+    open_runs: dict[str, set[str]] = defaultdict(set)
+    query = "SELECT trigger_rule, uid FROM run WHERE <open> AND trigger_rule IS NOT NULL"
+    for rule, uid in tx.select(spelled(query)):
+        open_runs[rule].add(uid)
+    rules = tx.select(
+        "SELECT name, updated_at, body FROM resource JOIN document "
+        "ON document.digest = resource.digest WHERE kind = 'trigger_rule'"
+    )
+    for name, updated_at, body in rules:
+        uids = open_runs[name]
+        if len(uids) > 1 and json.loads(body).get("overlap", "forbid") == "forbid":
+            # What ran when the rule came to forbid it may run on.
+            fires = Question("id, runs", "fire")
+            fires.where("rule = ? AND state = 'started' AND fired_at > ?", name, updated_at)
+            rows = fires.ask(tx, "id DESC", _FIRES)
+            if sum(not uids.isdisjoint(json.loads(row[1])) for row in rows) > 1:
+                yield name
 
 
 def _dependencies(stage: dict[str, Any]) -> list[str]:

@@ -226,6 +226,22 @@ async def test_queue_one_starts_when_the_open_run_ends(autojump_clock: MockClock
     assert len(runs) == 2
 
 
+async def test_a_waiting_fire_of_a_rule_that_is_deleted_is_given_up(
+    autojump_clock: MockClock,
+) -> None:
+    async with tower() as house:
+        await house.rule(overlap="queue_one")
+        await trio.sleep(2 * MINUTE + 1)
+        await house.resources.delete("trigger_rule", "rule")
+        await trio.sleep(30)
+        assert (await house.slots())[1][1:] == ("waiting", "overlap")
+        await house.finish((await house.runs())[0].uid)
+        await trio.sleep(11)
+        slots, runs = await house.slots(), await house.runs()
+    assert [slot[1:] for slot in slots] == [("started", None), ("skipped", "rule_changed")]
+    assert len(runs) == 1
+
+
 async def test_a_waiting_fire_of_an_event_keeps_its_event(autojump_clock: MockClock) -> None:
     take = {"workflow": "train", "input": {"loss": {"var": "data.loss"}}}
     actions = [{"target": "run_workflow", "parameters": take}]

@@ -23,6 +23,7 @@ from flowdapt.services.firing import Firing
 from flowdapt.services.planning import Planner
 from flowdapt.services.resources import Resources
 from flowdapt.services.submission import Submitter
+from flowdapt.services.trigger_requests import TriggerRequests
 from flowdapt.services.triggers import Triggers
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, MemoryValues
@@ -51,6 +52,7 @@ class Tower:
     resources: Resources
     triggers: Triggers
     firing: Firing
+    requests: TriggerRequests
 
     async def rule(self, name: str = "rule", **spec: Any) -> None:
         """Apply a rule; it starts a run of `train` each minute unless `spec` says otherwise."""
@@ -110,8 +112,10 @@ async def tower(
         store=store, broker=broker, values=MemoryValues(), clock=clock, engine=None,
         default_executor="local", max_queued=1000,
     )  # fmt: skip
-    firing = Firing(
-        store=store, broker=broker, planner=Planner(submitter, resources), submitter=submitter
+    planner = Planner(submitter, resources)
+    firing = Firing(store=store, broker=broker, planner=planner, submitter=submitter)
+    requests = TriggerRequests(
+        store=store, broker=broker, clock=clock, firing=firing, planner=planner
     )
     triggers = Triggers(store=store, broker=broker, clock=clock, firing=firing)
     if documents:
@@ -119,5 +123,5 @@ async def tower(
     async with trio.open_nursery() as nursery:
         if serving:
             await nursery.start(triggers.run)
-        yield Tower(store, broker, clock, resources, triggers, firing)
+        yield Tower(store, broker, clock, resources, triggers, firing, requests)
         nursery.cancel_scope.cancel()

@@ -6,16 +6,18 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from flowdapt.domain.fire import NewDelivery, NewFire
 from flowdapt.domain.records import RunChange
+from flowdapt.domain.resource import Metadata, Resource
 from flowdapt.domain.run import StageState
-from flowdapt.ports.store import Store
+from flowdapt.ports.store import ResourceWrite, Store
 from flowdapt.services.clock import SystemClock
 from flowdapt.stores.checking import RULES, check
 from flowdapt.stores.memory import MemoryStore
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tests.stores.conftest import Opening
 
 pytestmark = pytest.mark.trio
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 # sentence of the rule -> what breaks it. `open`, `done` and `queued` are the runs of the test.
 PLANTS: dict[str, str] = {
@@ -76,17 +79,34 @@ PLANTS: dict[str, str] = {
     "has lost its definition or config": "UPDATE run SET config = 'gone' WHERE uid = 'done'",
     "(a resource) has lost its document": "UPDATE resource_revision SET digest = 'gone'",
     "(a resource) is not at its newest revision": "UPDATE resource SET revision = 7",
+    "was started by a trigger rule that it does not name": (
+        "UPDATE run SET source = 'trigger' WHERE uid = 'done'"
+    ),
+    "(a fire) has runs and is not called started": "UPDATE fire SET state = 'skipped'",
+    "(a fire) waits for an open run of its rule, and there is none": (
+        "UPDATE fire SET state = 'waiting', runs = '[]', rule = 'gone'"
+    ),
+    "(a trigger rule) would look again at an instant that it has decided": (
+        "UPDATE rule_state SET last_evaluated_at = last_evaluated_at - 1"
+    ),
+    "(a trigger rule) is paused without a reason": "UPDATE rule_state SET paused_at = 1",
+    "(an action) is to be done for a fire that started nothing": (
+        "UPDATE fire SET state = 'failed', runs = '[]'"
+    ),
 }
 OTHER_PLANTS = {
     "is ahead of its dependency a": (
         "UPDATE stage SET state = 'pending', finished_at = NULL WHERE run_id = 2 AND name = 'a'"
+    ),
+    "has several open fires, which overlap: forbid rules out": (
+        """UPDATE document SET body = replace(body, '"allow"', '"forbid"') WHERE body LIKE '%allow%'"""
     ),
     "has lost its run": "UPDATE stage SET run_id = 99 WHERE run_id = 3",
 }
 
 
 async def fill(store: Store) -> None:
-    """Write a finished run (1), one in its second stage (2), a queued one (3) and a resource."""
+    """Write a finished run (1), one in its second stage (2), a queued one (3), resources and two fires."""
     await store.apply([write_of("w", {"n": 1})])
     done = await store.submit(new_run(owner="me", uid="done"))
     await finish(store, done.run, done.stages)
@@ -95,7 +115,22 @@ async def fill(store: Store) -> None:
     second = replace(half.stages[1], state=StageState.RUNNING, attempt=1)
     await store.commit(RunChange("open", 1, stages=[second]))
     await store.submit(new_run(uid="queued"))
+    await fire(store)
     assert await store.check() == []
+
+
+async def fire(store: Store) -> None:
+    """Write a rule that has fired twice, each time starting a run and an action."""
+    spec = {"type": "schedule", "rule": ["* * * * *"], "overlap": "allow", "action": {}}
+    rule = Resource(kind="trigger_rule", metadata=Metadata(name="r"), spec=spec)
+    await store.apply([ResourceWrite(rule)])
+    state = await store.begin_generation("r", signature="s", not_before=EPOCH)
+    for minute in (1, 2):
+        slot = EPOCH + timedelta(minutes=minute)
+        new = NewFire("r", 1, state.generation, "schedule", scheduled_at=slot, evaluated_to=slot)
+        new.runs = [new_run(uid=f"fired{minute}", source="trigger", trigger_rule="r")]
+        new.deliveries = [NewDelivery("log", "{}", "{}")]
+        await store.fire(new)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ class Status(Wire):
     executor: Executor
     services: dict[str, str]
     runs: dict[str, int]
+    triggers: dict[str, int]
     draining: bool
     artifacts: str
     data_dir: str
