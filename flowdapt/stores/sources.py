@@ -8,7 +8,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from flowdapt.stores import side_statements, statements, trigger_statements
 from flowdapt.stores.building import Statement, dialect
-from flowdapt.stores.rows import metadata
+from flowdapt.stores.trigger_rows import metadata
 
 __all__ = ["creation", "every_statement", "statement", "warm"]
 

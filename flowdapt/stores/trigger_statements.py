@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, case, delete, exists, func, insert, select, te
 
 from flowdapt.stores.building import Statement, all_but, equals, insert_row, upsert, values_of
 from flowdapt.stores.conditions import OPEN_RUN
-from flowdapt.stores.rows import table
+from flowdapt.stores.trigger_rows import table
 
 run, event, resource = table("run"), table("event"), table("resource")
 consumer, rule_state = table("consumer"), table("rule_state")

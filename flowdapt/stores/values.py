@@ -74,7 +74,11 @@ class FileValueStore(ValueStore):
 
     async def iter_json(self, value: ValueRef) -> AsyncIterator[bytes]:
         if not await _in_thread(lambda: self._is_json(value)):
-            raise InvalidInput("the result is not JSON", code="run.result_not_json")
+            raise InvalidInput(
+                "the result is not JSON",
+                code="run.result_not_json",
+                fix="runs show  tells what it is; keep it as an artifact to get it out",
+            )
         pieces = self._pieces(value)
         while (piece := await _in_thread(lambda: next(pieces, None))) is not None:
             yield piece

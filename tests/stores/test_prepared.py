@@ -11,8 +11,8 @@ from flowdapt.stores.building import Statement
 from flowdapt.stores.dialects import POSTGRESQL, SQLITE
 from flowdapt.stores.named import Sql
 from flowdapt.stores.prepare import PREPARED, module_text
-from flowdapt.stores.rows import table
 from flowdapt.stores.sources import every_statement
+from flowdapt.stores.trigger_rows import table
 
 
 def test_what_is_committed_is_what_would_be_prepared_now() -> None:
