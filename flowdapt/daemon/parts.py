@@ -126,8 +126,10 @@ class Parts:
 
     def _make_services(self, masks: set[str]) -> None:
         from flowdapt.api.stream import framed
+        from flowdapt.daemon.actions import Actions
         from flowdapt.services.checkup import find_problems
         from flowdapt.services.compute import Compute
+        from flowdapt.services.deliveries import Deliveries
         from flowdapt.services.driver import DriverTools
         from flowdapt.services.feed import Feed
         from flowdapt.services.health import Health
@@ -146,6 +148,12 @@ class Parts:
             SecretDelivery(self.secrets, masks),
             settings.local.start_timeout,
         )
+        self.actions = Actions(
+            self.plugins, allowed=settings.webhooks.allowed, secret=self.secrets.get
+        )
+        self.deliveries = Deliveries(
+            store=store, broker=broker, clock=self.clock, action=self.actions.get
+        )
         alone = settings.on_sqlite
         disk = choices.disk(settings)
         self.compute = Compute(
@@ -157,6 +165,8 @@ class Parts:
             allowed_targets=settings.targets.allowed,
             known_resources=tuple(settings.local.resources),
             sole_writer=alone,
+            actions=self.actions.models,
+            clock=self.clock,
         )
         self.runs = Runs(
             store=store,
@@ -284,6 +294,7 @@ class Parts:
             yield "compute", self.compute.run
         if self.settings.services.triggers:
             yield "triggers", self.triggers.run
+            yield "deliveries", self.deliveries.run
         if self.broker.carries_events:
             yield "relay", self._relay().run
         yield "feed", self.feed.run

@@ -6,7 +6,7 @@ What a document may say is decided in `domain/validation.py`; the store decides 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,10 @@ import trio
 
 from flowdapt.domain.changes import document_of, in_reading_order, refuse_stale, unified_diff
 from flowdapt.domain.config import ConfigSpec, carries, chosen
-from flowdapt.domain.documents import Form, documents_of, read
+from flowdapt.domain.documents import Document, Form, documents_of, read
 from flowdapt.domain.errors import InvalidInput, NotFound, Problem, StaleRevision
 from flowdapt.domain.events import RESOURCE_APPLIED, RESOURCE_DELETED
-from flowdapt.domain.resource import KINDS, Applied, Kind, Outlook, Resource, canonical
+from flowdapt.domain.resource import KINDS, Applied, Kind, Outlook, Resource, canonical, kind_named
 from flowdapt.domain.validation import Checked, check_all, invalid
 from flowdapt.ports.broker import EVENT_ADDED, Broker, Message
 from flowdapt.ports.clock import Clock
@@ -66,7 +66,7 @@ class Resources:
         allowed_targets: Sequence[str] = (),
         known_resources: Sequence[str] | None = None,
         sole_writer: bool = True,
-        actions: ActionModels | None = None,
+        actions: Callable[[], ActionModels] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._store = store
@@ -138,11 +138,20 @@ class Resources:
         return self._check(*read(text, form=form, source=source))
 
     def _check(self, documents: Sequence[Any], problems: Sequence[Problem]) -> list[Checked]:
-        checked = check_all(documents, allowed_targets=self._allowed_targets, actions=self._actions)
+        models = self._models(documents)
+        checked = check_all(documents, allowed_targets=self._allowed_targets, actions=models)
         error = invalid(checked, problems)
         if error is not None:
             raise error
         return checked
+
+    def _models(self, documents: Sequence[Document]) -> ActionModels | None:
+        """Return what actions take, where there are rules: finding it out imports them."""
+        has_rules = any(
+            isinstance(one.value, dict) and kind_named(str(one.value.get("kind"))) == "trigger_rule"
+            for one in documents
+        )
+        return self._actions() if has_rules and self._actions is not None else None
 
     async def _apply(
         self, checked: Sequence[Checked], *, dry_run: bool, if_revision: int | None

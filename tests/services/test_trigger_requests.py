@@ -78,7 +78,7 @@ async def test_a_changed_rule_is_paused_in_its_new_shape(autojump_clock: MockClo
 async def test_rules_that_mean_nothing_are_counted_and_reported() -> None:
     said: list[str | None] = []
     async with tower() as house:
-        house.triggers._report = said.append
+        house.triggers._watch._report = said.append
         for name in ("b", "a"):
             spec = {"type": "schedule", "rule": ["nonsense"], "actions": [RUN_TRAIN]}
             await house.stored_rule(name, spec)
