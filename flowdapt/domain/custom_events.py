@@ -99,7 +99,11 @@ def read_custom_event(raw: bytes) -> EventDraft:
 
 
 def _too_large() -> TooLarge:
-    return TooLarge("the data of the event is over 64 KiB", code="event.too_large")
+    return TooLarge(
+        "the data of the event is over 64 KiB",
+        code="event.too_large",
+        fix="store it as an artifact, and send its name",
+    )
 
 
 def _words(error: ValidationError) -> str:

@@ -178,6 +178,27 @@ async def test_an_id_of_another_journal_is_told_as_a_gap(served: Api, last_id: s
         assert (await reader.event())["data"]["data"] == {"n": 1}
 
 
+async def test_a_stream_is_chosen_by_type_run_and_subject(served: Api) -> None:
+    async with stream(served, "/api/v1/events?type=a.*&subject=te") as reader:
+        for number, kind in enumerate(("b", "a.b", "ab", "a.c")):
+            await add(served, kind, number)
+        assert [(await reader.event())["event"] for _ in range(2)] == ["a.b", "a.c"]
+
+
+async def test_a_stream_of_a_run_that_is_not_there_is_refused(served: Api) -> None:
+    answer = await served.client.get(
+        "/api/v1/events?run=nothing-1", headers={"accept": "text/event-stream"}
+    )
+    assert answer.status_code == 404
+
+
+async def test_a_gap_tells_what_was_left_out(served: Api) -> None:
+    async with stream(served, "/api/v1/events", **{"Last-Event-ID": "another-3"}) as reader:
+        gap = await reader.event()
+    assert set(gap["data"]) == {"reason", "from", "to", "missed"}
+    assert gap["id"].endswith("-0")
+
+
 async def test_the_journal_is_read_in_pages(api: Api) -> None:
     for number in range(3):
         await add(api, "a", number)
