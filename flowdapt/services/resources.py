@@ -6,7 +6,7 @@ What a document may say is decided in `domain/validation.py`; the store decides 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +24,13 @@ from flowdapt.ports.clock import Clock
 from flowdapt.ports.store import Page, ResourceWrite, Store
 from flowdapt.services.catalog import Catalog, CompiledWorkflow, iter_resources, missing
 from flowdapt.services.clock import SystemClock
+from flowdapt.services.doubts import Doubts
 
 if TYPE_CHECKING:
     from flowdapt.domain.actions import ActionModels
 
 __all__ = ["Description", "Resources"]
 
-_BUILT_IN = frozenset({"cpus", "gpus", "memory"})
 # A text longer than this is read in a thread, so that the loop goes on meanwhile.
 _INLINE_TEXT = 16 * 1024
 _RACES = 3
@@ -72,7 +72,7 @@ class Resources:
         self._store = store
         self._broker = broker
         self._allowed_targets = tuple(allowed_targets)
-        self._known_resources = None if known_resources is None else frozenset(known_resources)
+        self._doubts = Doubts(store, known_resources)
         self._actions = actions
         self._clock = clock or SystemClock()
         self._catalog = Catalog(store, trusts_itself=sole_writer)
@@ -176,7 +176,7 @@ class Resources:
             seen = (old.metadata.revision or 0) if old is not None else 0
             writes.append(ResourceWrite(resource, seen if if_revision is None else if_revision))
         answers = await self._store_all(writes, dry_run=dry_run)
-        doubts = await self._doubts(resources)
+        doubts = await self._doubts.about(resources)
         pairs = zip(current, resources, strict=True)
         diffs = [await _diff(old, resource) for old, resource in pairs]
         return [
@@ -208,32 +208,6 @@ class Resources:
         if any(answer.action != "unchanged" for answer in answers):
             self._broker.publish(Message(EVENT_ADDED, RESOURCE_APPLIED))
         return answers
-
-    async def _doubts(self, resources: Sequence[Resource]) -> dict[int, list[str]]:
-        """Return, by position, what is stored and may yet be a mistake."""
-        doubts = {
-            at: list(self._unknown_resources(resource))
-            for at, resource in enumerate(resources)
-            if resource.kind == "workflow"
-        }
-        for at, resource in enumerate(resources):
-            for name, does in _named_workflows(resource):
-                if not await self._will_exist(name, resources):
-                    words = f"it {does} the workflow {name!r}, which does not exist"
-                    doubts.setdefault(at, []).append(words)
-        return doubts
-
-    def _unknown_resources(self, resource: Resource) -> Iterator[str]:
-        if self._known_resources is None:
-            return
-        for stage in resource.spec["stages"]:
-            for name in stage.get("resources", {}).keys() - _BUILT_IN - self._known_resources:
-                yield f'stage "{stage["name"]}" asks for the resource {name!r}, which no executor has'
-
-    async def _will_exist(self, workflow: str, resources: Sequence[Resource]) -> bool:
-        if any(r.kind == "workflow" and r.metadata.name == workflow for r in resources):
-            return True
-        return await self._store.find_resource("workflow", workflow) is not None
 
     async def _prune(
         self, checked: Sequence[Checked], annotations: Mapping[str, Any], *, dry_run: bool
@@ -329,17 +303,3 @@ async def _diff(old: Resource | None, new: Resource) -> str:
     if len(canonical(new.spec)) > _INLINE_TEXT:
         return await trio.to_thread.run_sync(unified_diff, old, new)
     return unified_diff(old, new)
-
-
-def _named_workflows(resource: Resource) -> Iterator[tuple[str, str]]:
-    """Yield the workflows that a config or a rule names, and what it does with them."""
-    if resource.kind == "config":
-        selector = resource.spec.get("selector")
-        if selector and selector["type"] == "name":
-            yield selector["value"], "selects"
-    if resource.kind == "trigger_rule":
-        single = [resource.spec["action"]] if resource.spec.get("action") else []
-        for action in [*single, *resource.spec.get("actions", ())]:
-            name = action.get("parameters", {}).get("workflow")
-            if action["target"] == "run_workflow" and isinstance(name, str):
-                yield name, "runs"
