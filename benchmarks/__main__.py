@@ -11,12 +11,13 @@ from pathlib import Path
 
 from benchmarks import figures
 from benchmarks.conditions import conditions
+from benchmarks.events import events
 from benchmarks.figures import FIGURES, Dbos, Figure
 from benchmarks.growth import growth
 from benchmarks.triggers import triggers
 from benchmarks.workstation import open_workstation
 
-_ALL = [*FIGURES, "conditions", "triggers", "idle", "growth"]
+_ALL = [*FIGURES, "conditions", "events", "triggers", "idle", "growth"]
 
 
 def main(arguments: list[str]) -> int:
@@ -53,6 +54,8 @@ def _measure(names: list[str], dbos: Dbos) -> Iterable[Figure]:
         yield from _told(conditions())
     if "triggers" in names:
         yield from _told(triggers())
+    if "events" in names:
+        yield from _told(events())
     if "idle" in names:
         yield from _told(figures.start_and_idle())
     if "growth" in names:
