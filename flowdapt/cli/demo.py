@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from flowdapt.client.endpoints import system
 from flowdapt.demo import (
     ARTIFACT_PREFIX,
     CONFIG,
+    FORECAST_RULE,
     PREDICT_WORKFLOW,
     RESOURCES,
     WORKFLOW,
@@ -30,6 +32,10 @@ from flowdapt.demo import (
 from flowdapt.domain.errors import NotFound, Unavailable
 
 commands = Commands()
+
+# How long a rule may take to start a run, and that run to end, before nobody waits any more.
+_STARTS_WITHIN_S = 6.0
+_FORECAST_S = 120.0
 
 
 @commands.add("demo")
@@ -108,8 +114,34 @@ def _show(session: Session, found: Mapping[str, Any]) -> None:
         ),
         (f"   in {where}", "dim"),
     )
+    _show_forecast(session, found)
     screen.flush()
     _say_what_next(session, found)
+
+
+def _show_forecast(session: Session, trained: Mapping[str, Any]) -> None:
+    """Tell of the run that the end of the training has started by itself."""
+    started = _started_by_rule(session, trained)
+    if started is None:
+        return
+    run = wait_for(session, started, timeout_s=_FORECAST_S)
+    made = run["result"] or []
+    hours = len(made[0]["values"]) if made else 0
+    session.screen.styled(
+        ("forecast ", "dim"),
+        (f"{amount(len(made), 'series', 'series')}, {amount(hours, 'hour')} ahead", None),
+        (f"   by {run['name']}, which the trigger {FORECAST_RULE} started", "dim"),
+    )
+
+
+def _started_by_rule(session: Session, trained: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    until = time.monotonic() + _STARTS_WITHIN_S
+    while time.monotonic() < until:
+        wanted = run_calls.list_(workflow=PREDICT_WORKFLOW, label=[f"after={trained['name']}"])
+        for run in session.ask(wanted)["items"]:
+            return run
+        time.sleep(0.05)
+    return None
 
 
 def _columns(headings: tuple[str, ...]) -> tuple[Column, ...]:
@@ -123,7 +155,7 @@ def _columns(headings: tuple[str, ...]) -> tuple[Column, ...]:
 def _say_what_next(session: Session, found: Mapping[str, Any]) -> None:
     steps = (
         (f"flowdapt runs show {found['name']}", "the run, stage by stage"),
-        (f"flowdapt run {PREDICT_WORKFLOW}", "forecast with the stored models"),
+        ("flowdapt trigger ls", "what starts by itself, and when"),
         (f"flowdapt edit config {CONFIG}", "other series or models; run again"),
         ("flowdapt init myproject", "a project of your own"),
         ("flowdapt demo --clean", "remove every trace of this"),
@@ -142,6 +174,8 @@ def _artifacts(session: Session) -> list[dict[str, Any]]:
 
 def _clean(session: Session) -> None:
     """Remove runs, artifacts and resources; what is not there is no error."""
+    # The rules first: what is removed must not start anything.
+    resources = sum(_delete_resource(session, kind, name) for kind, name in reversed(RESOURCES))
     runs = 0
     for workflow in (WORKFLOW, PREDICT_WORKFLOW):
         for run in list_runs(session, limit=0, every=True, workflow=workflow)["items"]:
@@ -150,7 +184,6 @@ def _clean(session: Session) -> None:
     artifacts = _artifacts(session)
     for one in artifacts:
         session.ask(artifact_calls.delete(one["name"], namespace=session.namespace))
-    resources = sum(_delete_resource(session, kind, name) for kind, name in RESOURCES)
     counts = {"runs": runs, "artifacts": len(artifacts), "resources": resources}
     words = ", ".join(amount(count, what.removesuffix("s")) for what, count in counts.items())
     session.output.one(

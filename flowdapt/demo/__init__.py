@@ -16,8 +16,16 @@ if TYPE_CHECKING:
 WORKFLOW = "weather_train"
 PREDICT_WORKFLOW = "weather_predict"
 CONFIG = "weather"
+FORECAST_RULE = "weather_forecast"
+NIGHTLY_RULE = "weather_nightly"
 
-RESOURCES = (("workflow", WORKFLOW), ("workflow", PREDICT_WORKFLOW), ("config", CONFIG))
+RESOURCES = (
+    ("workflow", WORKFLOW),
+    ("workflow", PREDICT_WORKFLOW),
+    ("config", CONFIG),
+    ("trigger_rule", FORECAST_RULE),
+    ("trigger_rule", NIGHTLY_RULE),
+)
 """Kind and name of every document that the demo applies."""
 
 ARTIFACT_PREFIX = "weather-"
@@ -29,7 +37,7 @@ _HEADINGS = ("series", "unit", "rows", "model error", "naive error", "better by"
 
 
 def documents(*, config: bool = True) -> str:
-    """Return the workflows, and the config unless it is not wanted, as YAML, ready to apply."""
+    """Return the workflows and rules, and the config unless it is not wanted, as YAML to apply."""
     parts = _text("weather.yaml").split("\n---\n")
     return "\n---\n".join(part for part in parts if config or "kind: config" not in part)
 

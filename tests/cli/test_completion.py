@@ -60,15 +60,18 @@ def test_without_a_daemon_nothing_is_offered_and_none_is_started(
     assert list(flowdapt_home.iterdir()) == []
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+# Every machine has bash; the others are read where they are installed.
+SHELLS = [shell for shell in ("bash", "zsh", "fish") if shell == "bash" or shutil.which(shell)]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_script_is_one_that_the_shell_reads(
     flowdapt: Program, shell: str, tmp_path: Path
 ) -> None:
     script = flowdapt("completion", shell).out
     assert "__complete" in script
     program = shutil.which(shell)
-    if program is None:
-        pytest.skip(f"{shell} is not installed")
+    assert program is not None
     file = tmp_path / "script"
     file.write_text(script)
     done = subprocess.run([program, "-n", str(file)], capture_output=True, text=True, check=False)
@@ -77,8 +80,7 @@ def test_the_script_is_one_that_the_shell_reads(
 
 def test_bash_completes_with_the_script(flowdapt: Program, tmp_path: Path) -> None:
     bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("bash is not installed")
+    assert bash is not None
     (tmp_path / "script").write_text(flowdapt("completion", "bash").out)
     (tmp_path / "flowdapt").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / "flowdapt").chmod(0o700)

@@ -107,4 +107,4 @@ def test_the_example_needs_nothing_of_the_packaged_demo() -> None:
 def test_the_documents_come_with_or_without_the_config() -> None:
     rest = list(YAML(typ="safe").load_all(demo.documents(config=False)))
     assert rest == [one for one in parsed_documents() if one["kind"] != "config"]
-    assert len(rest) == 2
+    assert len(rest) == len(demo.RESOURCES) - 1
