@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from flowdapt.cli.offline import new_store, owned_files, sqlite_file
 from flowdapt.cli.session import Session
 from flowdapt.cli.starting import answers
-from flowdapt.client.endpoints import system
+from flowdapt.client.endpoints import system, triggers
 from flowdapt.domain.errors import AlreadyRunning, FlowdaptError, StartRefused
 from flowdapt.paths import Paths, ensure_private_directory
 
@@ -28,6 +28,7 @@ __all__ = ["Finding", "examine"]
 
 _GROUP_OR_WORLD = 0o077
 _OLD_S = 3600.0
+_PAGE = 500
 # Files of stages and of user code carry the modes that their owners gave them.
 _NOT_OURS = ("user_modules", "artifacts", "values")
 
@@ -197,11 +198,33 @@ def _through_the_daemon(session: Session) -> Iterator[Finding]:
             "flowdapt db gc", lambda: session.ask(system.gc()),
         )  # fmt: skip
     for warning in session.ask(system.status()).get("warnings", ()):
-        yield Finding("daemon", "warning", warning, "flowdapt db gc  deletes what may go")
+        if not warning.startswith("trigger rule"):
+            fix = "flowdapt db gc  deletes what may go" if "disk" in warning else "flowdapt status"
+            yield Finding("daemon", "warning", warning, fix)
+    yield from _triggers(session)
     for plugin in session.ask(system.plugins())["items"]:
         if plugin.get("error"):
             message = f"plugin {plugin['name']} is disabled: {plugin['error']}"
             yield Finding("plugins", "warning", message, "install another version of it")
+
+
+def _triggers(session: Session) -> Iterator[Finding]:
+    """Name the rules that do not fire although nobody meant that."""
+    cursor = None
+    while True:
+        page = session.ask(triggers.list_(cursor=cursor, limit=_PAGE))
+        for rule in page["items"]:
+            name = rule["name"]
+            if rule["state"] == "broken":
+                message = f"rule {name} means nothing: {rule['broken']}"
+                yield Finding("triggers", "warning", message, f"flowdapt edit trigger {name}")
+            elif rule["state"] == "paused" and rule["failures"]:
+                message = f"rule {name} is paused: {rule['paused_reason']}"
+                fix = f"flowdapt trigger history {name}, then  flowdapt trigger resume {name}"
+                yield Finding("triggers", "warning", message, fix)
+        cursor = page.get("next")
+        if cursor is None:
+            return
 
 
 def _on_the_files() -> Iterator[Finding]:

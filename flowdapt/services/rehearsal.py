@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import trio
+
+from flowdapt.domain.conditions import Clause, Condition
 from flowdapt.domain.errors import InvalidInput, NotFound
 from flowdapt.domain.events import Event
 from flowdapt.domain.fire import MAX_DEPTH, RuleState
@@ -57,7 +60,8 @@ class Rehearsal:
         seen, _ = await chosen_event(self._store, event)
         depth = int(seen.get("causation_depth") or 0)
         cause = Cause("condition", self._clock.now(), event=seen, depth=depth + 1)
-        holds = rule.condition.holds(seen)
+        # What looks at all it may takes long: the loop goes on meanwhile.
+        holds, clause = await trio.to_thread.run_sync(_judged, rule.condition, seen)
         actions = await self._planner.preview(rule, cause)
         obstacles = await self._obstacles(rule, state, actions)
         if depth >= MAX_DEPTH:
@@ -69,7 +73,7 @@ class Rehearsal:
             fires=holds and not obstacles,
             obstacles=tuple(obstacles),
             event=seen,
-            clause=rule.condition.explain(seen),
+            clause=clause,
             actions=actions,
         )
 
@@ -111,6 +115,10 @@ class Rehearsal:
             page = await self._store.list_runs(where, limit=1)
             found += [f"its run {run.name} is still open (overlap: forbid)" for run in page.items]
         return found
+
+
+def _judged(condition: Condition, seen: dict[str, Any]) -> tuple[bool, Clause]:
+    return condition.holds(seen), condition.explain(seen)
 
 
 async def chosen_event(

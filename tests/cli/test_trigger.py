@@ -380,6 +380,33 @@ def test_status_counts_the_rules(flowdapt: Program, fake: FakeDaemon) -> None:
     assert "triggers: 3 rules, 1 paused" in " ".join(flowdapt("status").out.split())
 
 
+def test_the_doctor_names_rules_that_fire_no_more_unmeant(
+    flowdapt: Program, fake: FakeDaemon
+) -> None:
+    rules = [
+        glance(),
+        glance(name="held", state="paused", paused_reason="holidays"),
+        glance(name="ill", state="paused", paused_reason="10 fires in a row", failures=10),
+        glance(name="odd", state="broken", broken="no line"),
+    ]
+    warnings = ["trigger rule 'odd' means nothing: no line", "only 3 MiB are free on the disk"]
+    fake.on("GET", "/readyz", answer(None, 204))
+    fake.on("GET", "/check", answer({"problems": []}))
+    fake.on("POST", "/gc", answer({"orphans": 0}))
+    fake.on("GET", "/status", answer({"warnings": warnings}))
+    fake.on("GET", "/plugins", answer({"items": []}))
+    fake.on("GET", "/trigger-status", answer({"items": rules, "next": None}))
+    found = flowdapt("doctor", "-o", "json").json()["items"]
+    told = [(one["check"], one["message"], one["fix"]) for one in found if one["level"] != "ok"]
+    history = "flowdapt trigger history ill, then  flowdapt trigger resume ill"
+    # The socket is the test's own, and open to others.
+    assert told[-3:] == [
+        ("daemon", warnings[1], "flowdapt db gc  deletes what may go"),
+        ("triggers", "rule ill is paused: 10 fires in a row", history),
+        ("triggers", "rule odd means nothing: no line", "flowdapt edit trigger odd"),
+    ]
+
+
 def test_runs_of_a_rule_are_listed(flowdapt: Program, fake: FakeDaemon) -> None:
     fake.on("GET", "/runs", answer({"items": [], "next": None}))
     flowdapt("runs", "ls", "--trigger", "nightly")
