@@ -96,13 +96,19 @@ def _annotations(row: Row) -> str:
     return ",".join(f"{name}={short(value, 30)}" for name, value in found.items())
 
 
+def _does(action: Row) -> str:
+    """Return an action by its name, a run by its workflow."""
+    workflow = (action.get("parameters") or {}).get("workflow")
+    return workflow if isinstance(workflow, str) else str(action.get("target", ""))
+
+
 def _holds(row: Row) -> str:
     spec = row.get("spec", {})
     if "stages" in spec:
         return ", ".join(stage["name"] for stage in spec["stages"])
     if "rule" in spec:
         actions = spec.get("actions") or [spec.get("action") or {}]
-        does = ", ".join(str(action.get("target", "")) for action in actions)
+        does = ", ".join(_does(action) for action in actions)
         return f"{spec.get('type', '')} {short(spec['rule'], 100)} → {does}"
     return short(spec.get("data", ""), 200)
 

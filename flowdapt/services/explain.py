@@ -78,7 +78,7 @@ def _of_run(run: RunRecord) -> Reason:
 
 _CANCELLED = {
     "user": "a user cancelled it",
-    "replaced": "a newer run of the same workflow replaced it (concurrency: replace)",
+    "replaced": "a newer run of the same workflow or rule replaced it",
     "skipped": "the workflow was at its max_runs (concurrency: skip)",
 }
 

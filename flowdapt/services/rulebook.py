@@ -55,12 +55,12 @@ class Rulebook:
         self._store = store
         self._compiled: dict[tuple[str, int], Rule] = {}
         self._armed: dict[str, Armed] = {}
+        self._idle: dict[str, Armed] = {}
         self._by_type: dict[str, list[Armed]] = {}
         self._for_any: list[Armed] = []
         self._due: list[tuple[datetime, str]] = []
         self._read_to: int | None = None
         self.broken: Mapping[str, str] = {}
-        self.paused = 0
 
     # -- keeping it true ---------------------------------------------------------------------------
 
@@ -86,6 +86,7 @@ class Rulebook:
         compiled: dict[tuple[str, int], Rule] = {}
         broken: dict[str, str] = {}
         armed: dict[str, Armed] = {}
+        idle: dict[str, Armed] = {}
         async for resource in iter_resources(self._store, "trigger_rule"):
             rule = self._compile(resource, broken)
             if rule is None:
@@ -96,13 +97,10 @@ class Rulebook:
                 state = await self._store.begin_generation(
                     rule.name, signature=rule.signature, not_before=rule.since
                 )
-            if rule.spec.enabled and state.paused_at is None:
-                armed[rule.name] = Armed(rule, state)
-        self._compiled, self.broken, self._armed = compiled, broken, armed
-        self.paused = sum(
-            rule.name in states and states[rule.name].paused_at is not None
-            for rule in compiled.values()
-        )
+            fires = rule.spec.enabled and state.paused_at is None
+            (armed if fires else idle)[rule.name] = Armed(rule, state)
+        self._compiled, self.broken = compiled, broken
+        self._armed, self._idle = armed, idle
         self._arrange()
 
     def _compile(self, resource: Resource, broken: dict[str, str]) -> Rule | None:
@@ -137,6 +135,15 @@ class Rulebook:
     def find(self, name: str) -> Armed | None:
         """Return a rule that may fire."""
         return self._armed.get(name)
+
+    def find_idle(self, name: str) -> Armed | None:
+        """Return a rule that is paused or disabled: it fires by hand alone."""
+        return self._idle.get(name)
+
+    @property
+    def paused(self) -> int:
+        """Return how many rules are paused."""
+        return sum(one.state.paused_at is not None for one in self._idle.values())
 
     @property
     def known(self) -> int:

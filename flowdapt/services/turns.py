@@ -33,6 +33,8 @@ class Turns:
 
     async def _continue(self, fire: Fire) -> None:
         armed = self._watch.book.find(fire.rule)
+        if armed is None and fire.kind == "manual":
+            armed = self._watch.book.find_idle(fire.rule)
         if armed is None or armed.state.generation != fire.generation:
             await self._watch.store.end_waiting(fire.number, reason="rule_changed")
             return

@@ -67,6 +67,29 @@ async def test_a_pause_holds_at_once_and_a_resumed_rule_goes_on(autojump_clock: 
     assert (paused.next_at, resumed.next_at) == (None, at(minutes=6))
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_what_waits_is_started_in_a_pause_only_when_it_was_fired_by_hand(
+    autojump_clock: MockClock, by_hand: bool
+) -> None:
+    async with tower() as house:
+        await house.rule(overlap="queue_one")
+        await trio.sleep(MINUTE + 1)
+        if not by_hand:
+            await trio.sleep(MINUTE)
+        await house.requests.pause("rule", "holidays")
+        if by_hand:
+            await house.requests.fire("rule", NO_EVENT)
+        await house.finish((await house.runs())[0].uid)
+        await trio.sleep(11)
+        _, second = await house.fires()
+        assert len(await house.runs()) == (2 if by_hand else 1)
+    ended = (second.kind, second.state.value, second.reason)
+    if by_hand:
+        assert ended == ("manual", "started", "waited")
+    else:
+        assert ended == ("schedule", "skipped", "rule_changed")
+
+
 async def test_a_changed_rule_is_paused_in_its_new_shape(autojump_clock: MockClock) -> None:
     async with tower(serving=False) as house:
         await house.rule()
