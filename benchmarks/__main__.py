@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks import figures
 from benchmarks.conditions import conditions
 from benchmarks.events import events
-from benchmarks.figures import FIGURES, Dbos, Figure
+from benchmarks.figure import Figure
+from benchmarks.figures import FIGURES, Dbos
 from benchmarks.growth import growth
 from benchmarks.triggers import triggers
 from benchmarks.workstation import open_workstation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.figures import Figure
+from benchmarks.figure import Figure
 from benchmarks.timing import interleave
 from flowdapt.domain.conditions import Condition, parse_condition
 from flowdapt.domain.events import WORKFLOW_FINISHED

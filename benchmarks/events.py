@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from benchmarks.figures import Figure
+from benchmarks.figure import Figure
 from benchmarks.timing import cpu_seconds, now, rss_mib
 from benchmarks.workstation import open_workstation
 from flowdapt.paths import find_paths

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import floors
+from benchmarks.figure import Figure
 from benchmarks.floors import Commits
 from benchmarks.raw_http import RawConnection
 from benchmarks.timing import (
@@ -31,18 +32,6 @@ from flowdapt.client import Client
 from flowdapt.client.endpoints import system
 
 __all__ = ["FIGURES", "Dbos", "Figure"]
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured figure: `ratio` is to the floor (or a plain number), `target` what it should be."""
-
-    name: str
-    measured: str
-    floor: str
-    ratio: float
-    target: str
-    reached: bool
 
 
 def _at_most(name: str, measured: str, floor: str, ratio: float, limit: float) -> Figure:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.figures import Figure
+from benchmarks.figure import Figure
 from benchmarks.timing import Sample, now, peak_rss_mib, rss_mib
 from benchmarks.workstation import Workstation, open_workstation
 from flowdapt.domain.events import EventDraft

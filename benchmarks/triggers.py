@@ -7,7 +7,7 @@ import socket
 import time
 from typing import Any
 
-from benchmarks.figures import Figure
+from benchmarks.figure import Figure
 from benchmarks.timing import Sample, cpu_seconds, now
 from benchmarks.workstation import Workstation, open_workstation, stage, workflow
 

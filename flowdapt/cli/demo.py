@@ -138,8 +138,9 @@ def _started_by_rule(session: Session, trained: Mapping[str, Any]) -> Mapping[st
     until = time.monotonic() + _STARTS_WITHIN_S
     while time.monotonic() < until:
         wanted = run_calls.list_(workflow=PREDICT_WORKFLOW, label=[f"after={trained['name']}"])
-        for run in session.ask(wanted)["items"]:
-            return run
+        started: list[dict[str, Any]] = session.ask(wanted)["items"]
+        if started:
+            return started[0]
         time.sleep(0.05)
     return None
 

@@ -173,4 +173,13 @@ def _problem(
             "action.missing_parameter", f"the action needs the parameter {name!r}", loc,
             fix=f"add `{name}:`",
         )  # fmt: skip
-    return document.problem("action.bad_parameter", f"{name}: {message}", (*loc, *path))
+    return document.problem(
+        "action.bad_parameter", f"{name}: {message}", (*loc, *path), fix=_meant(model, path)
+    )
+
+
+def _meant(model: type[BaseModel], path: Loc) -> str:
+    """Return what a parameter is for, which is the way out of a wrong one."""
+    field = model.model_fields.get(str(path[0])) if path else None
+    about = field.description if field is not None else None
+    return f"`{path[0]}` is: {about}" if about else "write other parameters"

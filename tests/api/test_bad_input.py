@@ -337,27 +337,71 @@ def test_row_33_the_daemon_imports_no_target(station: Workstation) -> None:
     assert not (station.home / "imported").exists()
 
 
-@pytest.mark.parametrize(
-    ("rule", "case"),
-    [
-        ({"__class__": 1}, "row_37 dunder"),
-        ({"no_such_operator": [1, 2]}, "row_37 unknown operator"),
-        ({"==": [1, 1], "!=": [1, 1]}, "row_37 two keys"),
-        ({}, "row_37 empty"),
-    ],
-)  # fmt: skip
-def test_a_document_of_a_strange_kind_of_rule_never_breaks_the_daemon(
-    station: Workstation, rule: Any, case: str
-) -> None:
-    """Conditions are read with the triggers; here the text must not harm."""
-    nested: Any = rule
-    for _ in range(70):
+# -- trigger rules (rows 36, 37, 39, 40, 41, 44) ----------------------------------------------------------------------
+
+
+def deep(depth: int) -> Any:
+    nested: Any = {"eq": [1, 1]}
+    for _ in range(depth):
         nested = {"and": [nested]}
-    text = json.dumps(
-        [{"kind": "trigger_rule", "metadata": {"name": "r"}, "spec": {"rule": nested}}]
+    return nested
+
+
+RUN = {"target": "run_workflow", "parameters": {"workflow": "flow"}}
+
+
+def rule(kind: str, when: Any, action: Any = RUN, **more: Any) -> str:
+    spec = {"type": kind, "rule": when, "actions": [action], **more}
+    return json.dumps([{"kind": "trigger_rule", "metadata": {"name": "bad"}, "spec": spec}])
+
+
+def webhook(url: str, **more: Any) -> str:
+    return rule(
+        "interval", {"every": "1h"}, {"target": "webhook", "parameters": {"url": url, **more}}
     )
-    assert case
-    refused(station, request("POST", APPLY, text), (422,))
+
+
+RULES = {
+    "row_36 import": rule("interval", {"every": "1h"}, {"target": "os:system", "parameters": {}}),
+    "row_36 dotted": rule("interval", {"every": "1h"}, {"target": "subprocess.run"}),
+    "row_37 dunder": rule("condition", {"__class__": 1}),
+    "row_37 unknown operator": rule("condition", {"no_such_operator": [1, 2]}),
+    "row_37 two keys": rule("condition", {"eq": [1, 1], "ne": [1, 1]}),
+    "row_37 empty": rule("condition", {}),
+    "row_37 depth 30": rule("condition", deep(30)),
+    "row_37 depth 70": rule("condition", deep(70)),
+    "row_37 a thousand nodes": rule("condition", {"or": [{"eq": [{"var": "a"}, 1]}] * 1_000}),
+    "row_37 ten thousand dots": rule("condition", {"eq": [{"var": "a" + ".a" * 10_000}, 1]}),
+    "row_37 arity": rule("condition", {"eq": [1]}),
+    "row_39 no pattern": rule("condition", {"matches": [{"var": "a"}, "(a"]}),
+    "row_39 back reference": rule("condition", {"matches": [{"var": "a"}, r"(a)\1"]}),
+    "row_40 every zero": rule("schedule", ["*/0 * * * *"]),
+    "row_40 minute 60": rule("schedule", ["60 * * * *"]),
+    "row_40 30 February": rule("schedule", ["0 0 30 2 *"]),
+    "row_40 commas": rule("schedule", ["1" + ",1" * 10_000 + " * * * *"]),
+    "row_40 reboot": rule("schedule", ["@reboot"]),
+    "row_40 six fields": rule("schedule", ["* * * * * *"]),
+    "row_40 a zone that climbs": rule("schedule", ["0 3 * * *"], timezone="../../etc/passwd"),
+    "row_40 a zone that is a file": rule("schedule", ["0 3 * * *"], timezone="/etc/localtime"),
+    "row_40 no interval": rule("interval", {"every": "0s"}),
+    "row_41 loopback": webhook("http://127.0.0.1/"),
+    "row_41 IPv6": webhook("http://[::1]/"),
+    "row_41 mapped": webhook("http://[::ffff:169.254.169.254]/"),
+    "row_41 hexadecimal": webhook("http://0xA9FEA9FE/"),
+    "row_41 decimal": webhook("http://2852039166/"),
+    "row_41 localhost": webhook("http://localhost./"),
+    "row_41 user": webhook("https://user@example.com/"),
+    "row_41 unix": webhook("unix:/run/x.sock"),
+    "row_41 file": webhook("file:///etc/passwd"),
+    "row_44 line end in a header": webhook("https://example.com/", headers={"x": "a\r\nb: c"}),
+    "row_44 line end in the URL": webhook("https://example.com/\r\nx"),
+    "row_44 template": webhook("https://example.com/", body="{{secret}}"),
+}
+
+
+@pytest.mark.parametrize("case", RULES)
+def test_a_rule_that_may_not_be_is_refused(station: Workstation, case: str) -> None:
+    refused(station, request("POST", APPLY, RULES[case]), (422,))
 
 
 @pytest.mark.parametrize(

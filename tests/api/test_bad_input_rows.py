@@ -27,6 +27,7 @@ ARTIFACTS = "tests/runtime/test_artifacts.py"
 SECRETS = "tests/test_secrets.py"
 CALLS = "flowdapt/testing/executor_parts.py"
 BASE = "flowdapt/testing/executor_base.py"
+WEBHOOK = "tests/plugins/actions/test_webhook.py"
 
 # Row: what comes in, and the tests that hold what must become of it.
 HELD: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -118,12 +119,34 @@ HELD: dict[int, tuple[str, tuple[str, ...]]] = {
     56: ("a remote database without TLS; a broken plugin", (
         "tests/e2e/test_postgresql.py::test_a_database_elsewhere_without_tls_is_refused_with_the_way_out",
         "tests/plugins/test_manager.py::test_a_broken_plugin_is_named_and_the_others_work")),
+    36: ("an action that would be an import", (f"{BODY}::test_a_rule_that_may_not_be_is_refused",)),
+    37: ("a condition that is no condition, too deep or too large", (
+        f"{BODY}::test_a_rule_that_may_not_be_is_refused",
+        "tests/domain/test_conditions.py::test_a_bomb_is_refused_at_once",
+        "tests/domain/test_conditions.py::test_names_of_python_are_only_keys")),
+    39: ("a pattern that would take for ever", (
+        "tests/domain/test_conditions.py::test_a_pattern_takes_time_in_proportion_to_the_text",
+        "tests/domain/test_conditions.py::test_a_long_text_is_not_matched")),
+    40: ("a schedule or a zone that cannot be", (
+        f"{BODY}::test_a_rule_that_may_not_be_is_refused",
+        "tests/domain/test_schedule.py::test_a_line_that_cannot_be_is_refused_by_name",
+        "tests/domain/test_schedule.py::test_a_zone_that_is_not_on_the_list_is_refused")),
+    41: ("a webhook to a closed address, however it is spelled", (
+        f"{BODY}::test_a_rule_that_may_not_be_is_refused",
+        "tests/domain/test_outbound.py::test_what_is_not_public_is_closed",
+        f"{WEBHOOK}::test_an_address_inside_is_refused_without_connecting")),
+    42: ("a name that flips, and redirects", (
+        f"{WEBHOOK}::test_a_name_that_flips_is_asked_once_and_the_checked_address_is_used",
+        f"{WEBHOOK}::test_redirects_are_not_followed")),
+    43: ("a receiver that answers without end, slowly, or never", (
+        f"{WEBHOOK}::test_an_endless_answer_is_left_after_64_kib",
+        f"{WEBHOOK}::test_a_receiver_has_ten_seconds")),
+    44: ("line ends in a webhook's words, and templates", (
+        f"{BODY}::test_a_rule_that_may_not_be_is_refused",)),
 }  # fmt: skip
 _TCP = "there is no TCP yet, and a web page cannot reach a Unix socket"
-_TRIGGERS = "comes with the triggers"
 LATER: dict[int, str] = {
     1: _TCP, 3: _TCP, 6: _TCP, 7: _TCP, 8: _TCP, 9: _TCP,
-    36: _TRIGGERS, **dict.fromkeys((37, *range(39, 45)), _TRIGGERS),
 }  # fmt: skip
 
 STAGES: dict[str, tuple[str, ...]] = {
