@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,7 @@ class AsyncEvents:
         subject: str | None = None,
         after: int | None = None,
         on_gap: OnGap | None = None,
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield events from now on, or after a cursor, without end and over reconnections.
 
         `on_gap` is called with `reason`, `from`, `to` and `missed` when events are left out: this

@@ -46,7 +46,11 @@ class ConnectionLost(errors.Unreachable):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. `patience_s` is what the server itself may take, on top of the usual."""
+    """One HTTP request.
+
+    `patience_s` is what the server itself may take, on top of the usual. `named` says that the body
+    names what is made, so that sending it again makes nothing new.
+    """
 
     method: str
     path: str
@@ -54,6 +58,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     patience_s: float = 0.0
+    named: bool = False
 
     @property
     def target(self) -> str:
@@ -63,7 +68,7 @@ class Request:
     def repeatable(self) -> bool:
         """Say whether sending it twice does what sending it once does."""
         keyed = any(name.lower() == "idempotency-key" for name, _ in self.headers)
-        return self.method in _SAFE or keyed
+        return self.method in _SAFE or keyed or self.named
 
     def with_header(self, name: str, value: str) -> Request:
         kept = tuple(pair for pair in self.headers if pair[0].lower() != name.lower())

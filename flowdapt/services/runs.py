@@ -12,11 +12,19 @@ from typing import Protocol
 import trio
 
 from flowdapt.domain.errors import Conflict, InvalidInput, NotFound, RunNotTerminal
+from flowdapt.domain.events import WORKFLOW_DELETED
 from flowdapt.domain.records import ItemRecord, NewRun, RunRecord, StageRecord, TaskRecord
 from flowdapt.domain.run import Item, Reason, RetryRequest, Run, RunRequest
 from flowdapt.domain.task import ValueRef
 from flowdapt.failpoints import failpoint
-from flowdapt.ports.broker import RUN_CANCEL, RUN_ENDED, RUN_PROGRESS, Broker, Message
+from flowdapt.ports.broker import (
+    EVENT_ADDED,
+    RUN_CANCEL,
+    RUN_ENDED,
+    RUN_PROGRESS,
+    Broker,
+    Message,
+)
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.engine import Engine
 from flowdapt.ports.logs import LogStore
@@ -314,6 +322,7 @@ class Runs:
         failpoint("delete.before_store")
         await self._store.delete_run(run.uid)
         failpoint("delete.after_store")
+        self._broker.publish(Message(EVENT_ADDED, WORKFLOW_DELETED))
         await self._logs.delete(run.uid)
         await self._values.delete_run(run.uid)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -145,9 +146,7 @@ def post_event(
     given = {"source": source, "subject": subject, "correlationid": correlation_id}
     content = {name: one for name, one in given.items() if one is not None}
     content |= {"specversion": "1.0", "type": type_, "id": id_, "data": data}
-    # The client repeats a request that has a key; here the id is one.
-    key = (("idempotency-key", id_),)
-    return Call(request("POST", "events", content=content, headers=key), value)
+    return Call(replace(request("POST", "events", content=content), named=True), value)
 
 
 def drain(*, now: bool = False) -> Call[Any]:
