@@ -102,7 +102,7 @@ class TriggerTest(BaseModel):
 class GivenEvent(BaseModel):
     """An event that somebody makes up, or copies from `flowdapt events -o json`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True)
 
     type: Annotated[str, Field(max_length=200)] = ""
     data: Any = None

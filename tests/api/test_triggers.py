@@ -226,7 +226,8 @@ async def test_nothing_is_fired_while_the_daemon_drains(api: Api) -> None:
 @pytest.mark.parametrize(
     "body",
     [{"event": True}, {"event": 0}, {"event": ""}, {"event": [1]}, {"events": 1}, [],
-     {"event": {"type": 3}}, {"event": {"correlation_id": 3}}, {"event": {"causation_depth": -1}}],
+     {"event": {"type": 3}}, {"event": {"correlation_id": 3}}, {"event": {"causation_depth": -1}},
+     {"event": {"causation_depth": False}}, {"event": {"run": 3}}],
 )  # fmt: skip
 async def test_an_odd_choice_of_an_event_is_refused(api: Api, body: Any) -> None:
     await on_loss(api)

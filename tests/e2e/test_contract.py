@@ -37,6 +37,26 @@ def generated(daemon: Daemon, examples: int, seconds: int) -> str:
     return "" if done.returncode == 0 else done.stdout[-8000:] + done.stderr
 
 
+# Short names, that generated requests may hit.
+RULES = ("0", "a", "00")
+
+
+def furnished(daemon: Daemon) -> Daemon:
+    """Start a daemon that has a workflow, and rules that run it."""
+    daemon.start()
+    daemon.define("flow", "def stage(x=1):\n    return x")
+    takes = {"workflow": "flow", "input": {"x": {"var": "data"}}}
+    spec = {
+        "type": "condition",
+        "rule": {"eq": [{"var": "type"}, ""]},
+        "overlap": "allow",
+        "action": {"target": "run_workflow", "parameters": takes},
+    }
+    rules = [{"kind": "trigger_rule", "metadata": {"name": n}, "spec": spec} for n in RULES]
+    daemon.json("POST", "/api/v1/apply", rules)
+    return daemon
+
+
 def counted(daemon: Daemon) -> tuple[int, int]:
     """Return how many requests the daemon has answered, and how many of them as its own fault."""
     text = daemon.ask("GET", "/metrics").body.decode()
@@ -59,8 +79,7 @@ def test_the_document_is_openapi_3_1_and_names_every_error(daemon: Daemon) -> No
 
 @pytest.mark.slow
 def test_generated_requests_never_break_the_daemon(daemon: Daemon) -> None:
-    daemon.start()
-    daemon.define("flow", "def stage():\n    return 1")
+    furnished(daemon)
     assert generated(daemon, 10, 300) == ""
     requests, faults = counted(daemon)
     assert requests > 500
@@ -70,8 +89,7 @@ def test_generated_requests_never_break_the_daemon(daemon: Daemon) -> None:
 
 @pytest.mark.faults
 def test_twenty_thousand_generated_requests_never_break_the_daemon(daemon: Daemon) -> None:
-    daemon.start()
-    daemon.define("flow", "def stage():\n    return 1")
+    furnished(daemon)
     assert generated(daemon, 600, 3600) == ""
     requests, faults = counted(daemon)
     assert requests >= 20_000
