@@ -177,7 +177,10 @@ def _tell(session: Session, found: Found) -> None:
     "test", epilog="Exit code: 0 it would fire, 1 it would not. Nothing is started or stored."
 )
 def try_(session: Session, name: RuleName, *, event: EventOption = None) -> int:
-    """Say whether a rule would fire for an event, clause by clause, and what it would do."""
+    """Say whether a rule would fire for an event (the newest that fits), clause by clause.
+
+    Shows what it would do, and what else stands in the way.
+    """
     found = session.ask(calls.try_(name, event=event_of(event)))
     session.output.one(found, lambda: show_test(session.screen, found), name=found["rule"])
     return 0 if found["fires"] else 1

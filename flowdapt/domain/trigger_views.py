@@ -123,7 +123,10 @@ class GivenEvent(BaseModel):
 
 
 class EventChoice(BaseModel):
-    """The event to look at: whole, or the cursor or the id of one in the journal."""
+    """The event to look at: whole, or the cursor or the id of one in the journal.
+
+    Without one a fire has no event, and a test of a condition takes the newest of the rule's types.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

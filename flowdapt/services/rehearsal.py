@@ -36,7 +36,7 @@ class Rehearsal:
     async def test(
         self, rule: Rule, state: RuleState | None, event: GivenEvent | int | str | None
     ) -> TriggerTest:
-        """Return what the rule would do. A condition needs an event, a rule of time takes none."""
+        """Return what the rule would do; a condition for the newest event of its types unless one is given."""
         if rule.condition is None:
             if event is not None:
                 raise InvalidInput(
@@ -46,18 +46,26 @@ class Rehearsal:
                 )
             return await self._at_this_moment(rule, state)
         if event is None:
+            seen = await self._newest(rule.name, rule.condition)
+        else:
+            seen, _ = await chosen_event(self._store, event)
+        return await self._on_event(rule, state, seen)
+
+    async def _newest(self, name: str, condition: Condition) -> dict[str, Any]:
+        types = sorted(condition.types() or ())
+        found = await self._store.list_events(types=types, newest=True, limit=1)
+        if not found:
             raise InvalidInput(
-                f"trigger rule {rule.name!r} is a condition: on which event is it to be tested?",
+                f"the journal has no event that trigger rule {name!r} could look at",
                 code="trigger.no_event",
-                fix="give one, or the cursor of one: flowdapt events -o wide  lists them",
+                fix="give one as a file, or the cursor of one: flowdapt events -o wide",
             )
-        return await self._on_event(rule, state, event)
+        return seen_event(found[0])
 
     async def _on_event(
-        self, rule: Rule, state: RuleState | None, event: GivenEvent | int | str
+        self, rule: Rule, state: RuleState | None, seen: dict[str, Any]
     ) -> TriggerTest:
         assert rule.condition is not None
-        seen, _ = await chosen_event(self._store, event)
         depth = int(seen.get("causation_depth") or 0)
         cause = Cause("condition", self._clock.now(), event=seen, depth=depth + 1)
         # What looks at all it may takes long: the loop goes on meanwhile.

@@ -334,11 +334,20 @@ async def test_a_test_names_everything_that_would_keep_a_rule_from_starting(api:
     assert "is still open (overlap: forbid)" in opened["obstacles"][0]
 
 
-async def test_a_condition_is_tested_on_an_event_and_a_schedule_on_none(api: Api) -> None:
-    await rule(api)
+async def test_a_condition_is_tested_on_the_newest_event_of_its_types(api: Api) -> None:
+    await api.apply()
     await on_loss(api)
     without = await asked(api, "POST", "triggers/low/test", status=422)
     assert without["code"] == "trigger.no_event"
+    await ready(api, 0.9)
+    newest = await ready(api, 0.1)
+    await rule(api, "later")
+    found = await asked(api, "POST", "triggers/low/test")
+    assert (found["event"]["id"], found["fires"]) == (newest.id, True)
+
+
+async def test_a_schedule_is_tested_on_no_event(api: Api) -> None:
+    await rule(api)
     with_one = await asked(api, "POST", "triggers/nightly/test", {"event": 1}, 422)
     assert with_one["code"] == "trigger.no_condition"
 
