@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from flowdapt.cli.cells import moment, short
 from flowdapt.cli.grammar import Arg, Commands, Opt
@@ -17,6 +18,7 @@ from flowdapt.client.endpoints import system
 
 commands = Commands()
 _PAGE = 500
+_PAUSE_S = 0.2
 _FAMILY = "com.event."
 
 EVENT_COLUMNS = (
@@ -84,9 +86,18 @@ def events(
         return
     for event in found:
         _tell(session, event)
-    feed = system.watch_events(**chosen, after=newest)
-    for kind, event in session.follow(feed, ended=lambda _: False):
-        (_tell_gap if kind == "gap" else _tell)(session, event)
+    _follow(session, chosen, newest)
+
+
+def _follow(session: Session, chosen: Mapping[str, Any], after: int | None) -> NoReturn:
+    """Go on over daemons that end and come again; one that stays away is an error."""
+    session.waits = True
+    while True:
+        feed = system.watch_events(**chosen, after=after)
+        for kind, event in session.follow(feed, ended=lambda _: False):
+            (_tell_gap if kind == "gap" else _tell)(session, event)
+            after = event.get("cursor", event.get("to", after))
+        time.sleep(_PAUSE_S)
 
 
 def _forms(type_: str) -> list[str]:

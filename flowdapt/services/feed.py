@@ -33,6 +33,8 @@ __all__ = ["KEPT_BYTES", "KEPT_EVENTS", "Feed", "Frame", "Place"]
 KEPT_EVENTS = 1_000
 KEPT_BYTES = 16 * 1024**2
 PAGE = 200
+FIRST_PAGE = 20
+PAGE_BYTES = 512 * 1024
 LOOK_S = 5.0
 # The first event of a burst is read at once, the others a few times a second.
 CALM_S = 0.05
@@ -179,20 +181,25 @@ class Feed:
         if place.missed is not None:
             yield self._told(place.missed)
         cursor = place.cursor
+        size = FIRST_PAGE
         while not self._ring.reaches(cursor):
             upto = self._ring.newest
-            found = await self._older(cursor, where)
+            found = await self._older(cursor, where, size)
             if found is None:
                 return
             last = found[-1].cursor if found else cursor
-            cursor = last if len(found) == PAGE else max(last, upto)
-            for piece in self._joined(found):
+            cursor = last if len(found) == size else max(last, upto)
+            pieces = self._joined(found)
+            # What a stuck reader keeps is its next piece and little more, however large events are.
+            size = _next_size(size, sum(map(len, pieces)))
+            del found
+            for piece in pieces:
                 yield piece
         async with aclosing(self._live(cursor, where)) as live:
             async for piece in live:
                 yield piece
 
-    async def _older(self, cursor: int, where: EventFilter) -> list[Event] | None:
+    async def _older(self, cursor: int, where: EventFilter, limit: int) -> list[Event] | None:
         """Return a page from the store, however long that takes; None when there is no such run."""
         while True:
             try:
@@ -202,7 +209,7 @@ class Feed:
                     types=where.types,
                     workflow=where.workflow,
                     subject=where.subject,
-                    limit=PAGE,
+                    limit=limit,
                 )
             except Unavailable:
                 await trio.sleep(TROUBLE_S)
@@ -255,3 +262,10 @@ async def _next_look(hints: AsyncIterator[Message]) -> None:
     await trio.sleep(CALM_S)
     with trio.move_on_after(LOOK_S):
         await anext(hints)
+
+
+def _next_size(size: int, read_bytes: int) -> int:
+    """Return how many events to read next, by how large the last ones were."""
+    if read_bytes > PAGE_BYTES:
+        return max(size // 2, 1)
+    return min(size * 2, PAGE) if read_bytes < PAGE_BYTES // 4 else size

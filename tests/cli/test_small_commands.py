@@ -11,7 +11,7 @@ import pytest
 
 from flowdapt import __version__
 from tests.cli.conftest import Program
-from tests.client.fake_daemon import Answer, Asked, FakeDaemon, answer, problem, run, stream
+from tests.client.fake_daemon import FakeDaemon, answer, problem, run, stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +110,7 @@ def test_events_are_told_without_their_family_and_controls(
     flowdapt: Program, fake: FakeDaemon
 ) -> None:
     event = _event(1, "com.event.a.b") | {"subject": "s\x1b"}
-    fake.on("GET", "/events", lambda _: stream(("com.event.a.b", event)))
+    fake.on("GET", "/events", lambda _: stream(("com.event.a.b", event)), problem(403, "denied"))
     ended = flowdapt("events", "-f", "--limit", "0", "--type", "a.*")
     assert ended.out == "2026-01-01T00:00:00Z  a.b  s\\x1b  \n"
     assert fake.asked[-1].query["type"] == ["a.*", "com.event.a.*"]
@@ -357,15 +357,19 @@ def test_more_events_than_a_page_are_read_page_by_page(flowdapt: Program, fake: 
 def test_events_are_followed_from_where_the_newest_ended(
     flowdapt: Program, fake: FakeDaemon
 ) -> None:
-    def events(asked: Asked) -> Answer:
-        if asked.headers.get("accept") == "text/event-stream":
-            return stream(("a.b", _event(10)), ("gap", {"reason": "too slow", "missed": 3}))
-        return answer({"items": [_event(7)], "newest": 9})
-
-    fake.on("GET", "/events", events)
+    gap = {"reason": "too slow", "from": 10, "to": 13, "missed": 3}
+    fake.on(
+        "GET", "/events",
+        answer({"items": [_event(7)], "newest": 9}),
+        lambda _: stream(("a.b", _event(10)), ("gap", gap)),
+        lambda _: stream(("a.b", _event(14))),
+        problem(403, "denied"),
+    )  # fmt: skip
     ended = flowdapt("events", "-f", "-o", "jsonl")
-    assert [json.loads(line)["cursor"] for line in ended.out.splitlines()] == [7, 10]
-    assert fake.asked[-1].query["after"] == ["9"]
+    assert [json.loads(line)["cursor"] for line in ended.out.splitlines()] == [7, 10, 14]
+    # A daemon that ended in order may come again.
+    assert [asked.query.get("after") for asked in fake.asked] == [None, ["9"], ["13"], ["14"]]
+    assert ended.code == 6
     assert "3 events are not shown: too slow" in ended.err
 
 

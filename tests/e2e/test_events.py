@@ -116,7 +116,7 @@ def test_a_worker_that_dies_is_told_as_a_loss(daemon: Daemon) -> None:
     assert journal(daemon, f"run={uid}&type=*.stage_finished")[0]["data"]["state"] == "failed"
 
 
-def test_events_are_posted_and_followed_from_a_terminal(daemon: Daemon) -> None:
+def test_events_are_posted_and_followed_from_a_terminal_over_a_restart(daemon: Daemon) -> None:
     daemon.start()
     said(daemon, "post", "org.example.first", "--data", '{"n": 1}', "--id", "one", "-q")
     said(daemon, "post", "org.example.first", "--data", '{"n": 2}', "--id", "one", "-q")
@@ -125,7 +125,7 @@ def test_events_are_posted_and_followed_from_a_terminal(daemon: Daemon) -> None:
     assert (event["data"], event["source"]) == ({"n": 1}, "flowdapt-cli")
     with subprocess.Popen(
         [sys.executable, "-m", "flowdapt", "events", "-f", "--type", "org.*", "-o", "jsonl"],
-        env=os.environ | {"FLOWDAPT_HOME": str(daemon.home)},
+        env=os.environ | {"FLOWDAPT_HOME": str(daemon.home), "FLOWDAPT_AUTOSTART": "0"},
         stdout=subprocess.PIPE,
     ) as follower:
         assert follower.stdout is not None
@@ -133,6 +133,10 @@ def test_events_are_posted_and_followed_from_a_terminal(daemon: Daemon) -> None:
         said(daemon, "post", "com.other", "-q")
         said(daemon, "post", "org.example.second", "-q")
         assert json.loads(follower.stdout.readline())["type"] == "org.example.second"
+        daemon.stop()
+        daemon.start()
+        said(daemon, "post", "org.example.third", "-q")
+        assert json.loads(follower.stdout.readline())["type"] == "org.example.third"
         follower.send_signal(signal.SIGINT)
         assert follower.wait(10) == 130
 

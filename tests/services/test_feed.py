@@ -32,10 +32,12 @@ class CountedStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__(FakeClock())
         self.looks = 0
+        self.limits: list[int] = []
         self.broken = False
 
     async def list_events(self, **chosen: Any) -> list[Event]:
         self.looks += 1
+        self.limits.append(chosen["limit"])
         if self.broken:
             raise Unavailable("the database is away")
         return await super().list_events(**chosen)
@@ -224,6 +226,18 @@ async def test_who_resumes_from_before_what_is_kept_is_served_from_the_store(
             assert await reader.numbers(650) == list(range(650))
             await its.add(700)
             assert await reader.numbers(51) == list(range(650, 701))
+
+
+@pytest.mark.parametrize(("pad", "most", "last"), [(60_000, 20, 5), (0, 200, 200)])
+async def test_a_reader_catches_up_in_pages_that_are_small_when_events_are_large(
+    pad: int, most: int, last: int, autojump_clock: MockClock
+) -> None:
+    async with house() as its:
+        await its.add(*range(600), pad=pad)
+        async with its.reader(Place(0)) as reader:
+            await reader.numbers(500)
+            limits = its.store.limits[1:]
+    assert (max(limits), limits[-1]) == (most, last)
 
 
 async def test_what_happens_while_a_reader_catches_up_comes_once(
