@@ -82,6 +82,7 @@ def test_nobody_there_is_said_at_once(flowdapt_home: object, loop: Any) -> None:
     [
         (Client, AsyncClient),
         (parts.Runs, async_parts.AsyncRuns),
+        (parts.Triggers, async_parts.AsyncTriggers),
         (parts.Resources, async_parts.AsyncResources),
         (parts.Artifacts, async_parts.AsyncArtifacts),
         (parts.Secrets, async_parts.AsyncSecrets),
