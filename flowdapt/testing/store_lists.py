@@ -230,6 +230,10 @@ class ListingContract(OpensStore):
 
             batches = [await sweep(), await sweep(), await sweep()]
             left = {run.uid for run in (await store.list_runs(RunFilter())).items}
+            told = await store.list_events(types=[WORKFLOW_DELETED])
+        assert [(event.data["uid"], event.data["reason"]) for event in told] == [
+            (uid, "retention") for uid in old[:7]
+        ]
         assert batches == [old[:4], old[4:7], []]
         assert left == {old[7], rare, open_run, fresh}
 
