@@ -7,6 +7,7 @@ Answers from the store, so that it need not live beside the trigger service; wha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import trio
 
@@ -15,6 +16,7 @@ from flowdapt.domain.events import TRIGGER_PAUSED, TRIGGER_RESUMED
 from flowdapt.domain.fire import Fire, FireState, RuleState
 from flowdapt.domain.resource import Outlook, Resource
 from flowdapt.domain.rule import Rule, compile_rule, outlook
+from flowdapt.domain.timing import Times
 from flowdapt.domain.trigger_views import (
     EventChoice,
     TriggerState,
@@ -176,7 +178,7 @@ class TriggerRequests:
         if not spec.enabled:
             which = TriggerState.DISABLED
         since = max(self._clock.now(), state.last_evaluated_at if state else rule.since)
-        words = times.in_words() if times is not None else ""
+        words, per_day = ("", None) if times is None else _told(times)
         if rule.condition is not None:
             words = f"when {rule.condition.text}"
         return TriggerStatus(
@@ -187,7 +189,7 @@ class TriggerRequests:
             words=words,
             description=spec.description,
             timezone=spec.timezone,
-            per_day=round(times.per_day(), 3) if times is not None else None,
+            per_day=per_day,
             overlap=spec.overlap,
             catch_up=spec.catch_up,
             actions=tuple(_action_words(one.target, one.parameters) for one in spec.all_actions),
@@ -196,6 +198,13 @@ class TriggerRequests:
             paused_reason=state.paused_reason if state else None,
             failures=state.failures if state else 0,
         )
+
+
+# Counting the fires of 28 years takes a millisecond, and whoever watches asks every few seconds.
+@lru_cache(maxsize=1024)
+def _told(times: Times) -> tuple[str, float | None]:
+    """Return a rule of time in words, and how often it fires in a day."""
+    return times.in_words(), round(times.per_day(), 3)
 
 
 def _compiled(resource: Resource) -> Rule:
