@@ -61,6 +61,24 @@ def everything(fake: FakeDaemon) -> FakeDaemon:
     fake.on("GET", "/check", answer({"problems": []}))
     fake.on("POST", "/gc", answer({"runs": 0, "orphans": 0}))
     fake.on("POST", "/backup", answer({"path": "p", "size_bytes": 1}))
+    rule = {"name": "t", "revision": 1, "type": "interval", "state": "armed"}
+    fire = {"number": 1, "rule": "t", "generation": 1, "kind": "manual", "state": "started",
+            "fired_at": "2026-01-01T00:00:00Z"}  # fmt: skip
+    outlook = {"words": "every hour", "per_day": 24, "timezone": "UTC", "next": []}
+    clause = {"text": "a", "held": True, "reason": None, "children": []}
+    fake.on("GET", "/trigger-status", answer({"items": [rule], "next": None}))
+    fake.on("GET", "/triggers/t/next", answer(outlook))
+    fake.on("GET", "/triggers/t/status", answer(rule))
+    fake.on("GET", "/triggers/t/fires", answer({"items": [fire], "next": None}))
+    fake.on("POST", "/triggers/t/fire", answer(fire, 202))
+    for verb in ("pause", "resume"):
+        fake.on("POST", f"/triggers/t/{verb}", answer(rule))
+    fake.on(
+        "POST",
+        "/triggers/t/test",
+        answer({"rule": "t", "type": "condition", "holds": True, "fires": True, "clause": clause}),
+    )
+    fake.on("POST", "/events", answer({"cursor": 1, "id": "e", "type": "x"}, 201))
     fake.on("GET", "/openapi.json", answer({"openapi": "3.1.0"}))
     return fake
 
@@ -75,6 +93,8 @@ COMMANDS = [
     "delete run r", "delete artifact a", "delete -f -", "artifact ls", "artifact get a -O OUT", "artifact put a - --as f",
     "artifact rm a", "artifact preview a", "secret set K", "secret ls", "secret rm K", "up", "status", "top", "events",
     "metrics", "executor ls", "executor workers", "plugin ls", "plugin check", "db backup", "db restore", "db gc",
+    "trigger ls", "trigger next t", "trigger history t", "trigger fire t", "trigger pause t",
+    "trigger resume t", "trigger test t", "post x",
     "doctor", "bundle OUT", "init DIR", "version", "openapi", "api GET status", "service install --no-start",
 ]  # fmt: skip
 
