@@ -1,7 +1,7 @@
 """State what every executor must do, as tests: subclass `ExecutorContract` and say how one is made.
 
-The base holds for all. The other parts hold for what an executor declares in `capabilities`; they
-skip themselves where it declares nothing, and say so.
+The base holds for all. The other parts hold for what an executor declares in `capabilities`; a
+subclass that does not declare it has no such tests.
 """
 
 from __future__ import annotations

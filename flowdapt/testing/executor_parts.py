@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import ClassVar
 
-import pytest
 import trio
 
 from flowdapt.domain.task import Finished, Outcome, TaskCall, TaskEvent
@@ -16,20 +15,28 @@ __all__ = ["CrashContract", "FreshProcessContract", "KillContract", "StreamContr
 
 
 class _Declares(RunsExecutor):
-    """The part of the contract that a capability brings."""
+    """A part of the contract that a capability brings: a subclass without it has no such tests."""
 
+    capability: ClassVar[str]
     capabilities: ClassVar[Capabilities]
 
-    def only_if(self, capability: str) -> None:
-        if not getattr(self.capabilities, capability):
-            pytest.skip(f"the executor does not declare {capability}")
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "capabilities" not in vars(cls):
+            return
+        for part in cls.__mro__:
+            capability = vars(part).get("capability")
+            if capability is not None and not getattr(cls.capabilities, capability):
+                for name in [name for name in vars(part) if name.startswith("test_")]:
+                    setattr(cls, name, None)
 
 
 class StreamContract(_Declares):
     """Holds for `streams_logs`."""
 
+    capability = "streams_logs"
+
     async def test_printed_lines_belong_to_their_task(self) -> None:
-        self.only_if("streams_logs")
         async with self.bench() as bench:
             for words in ("one", "two"):
                 await bench.finished(bench.call("speak", words))
@@ -38,7 +45,6 @@ class StreamContract(_Declares):
                 assert lines_of(bench.events, "stderr") == [f"told: {words}"]
 
     async def test_lines_arrive_while_the_body_runs(self) -> None:
-        self.only_if("streams_logs")
         async with self.bench() as bench, trio.open_nursery() as nursery:
             gate = self.folder / "gate"
             nursery.start_soon(bench.outcome, bench.call("speak_and_wait", str(gate)))
@@ -46,7 +52,6 @@ class StreamContract(_Declares):
             gate.touch()
 
     async def test_secrets_are_masked_in_lines(self) -> None:
-        self.only_if("streams_logs")
         async with self.bench() as bench:
             await bench.failed(bench.call("reveal", secrets={"API_KEY": "s3cr3t-value"}))
             assert lines_of(bench.events) == ["the key is ***"]
@@ -55,8 +60,9 @@ class StreamContract(_Declares):
 class KillContract(_Declares):
     """Holds for `kills_on_cancel`."""
 
+    capability = "kills_on_cancel"
+
     async def test_a_deaf_body_is_dead_soon_after_its_grace(self) -> None:
-        self.only_if("kills_on_cancel")
         async with self.bench() as bench:
             witness = self.folder / "witness"
             call = bench.call("run_for_ever", str(witness), grace_s=0.5)
@@ -66,7 +72,6 @@ class KillContract(_Declares):
             assert await bench.value(bench.call("everything", 1)) == [1]
 
     async def test_a_body_that_looks_may_tidy_up(self) -> None:
-        self.only_if("kills_on_cancel")
         async with self.bench() as bench:
             witness = self.folder / "witness"
             await bench.cancelled(bench.call("run_until_cancelled", str(witness)), witness.exists)
@@ -76,8 +81,9 @@ class KillContract(_Declares):
 class CrashContract(_Declares):
     """Holds for `isolates_crashes`."""
 
+    capability = "isolates_crashes"
+
     async def test_a_body_that_ends_its_process_is_lost(self) -> None:
-        self.only_if("isolates_crashes")
         async with self.bench() as bench:
             for code in (0, 7):
                 lost = await bench.lost(bench.call("die", code))
@@ -85,18 +91,15 @@ class CrashContract(_Declares):
             assert await bench.value(bench.call("everything", 1)) == [1]
 
     async def test_a_killed_body_is_lost_with_its_signal(self) -> None:
-        self.only_if("isolates_crashes")
         async with self.bench() as bench:
             lost = await bench.lost(bench.call("be_killed"))
             assert "SIGKILL" in lost.error.message
 
     async def test_an_exit_before_the_result_is_no_success(self) -> None:
-        self.only_if("isolates_crashes")
         async with self.bench() as bench:
             await bench.lost(bench.call("leave"))
 
     async def test_a_crash_harms_no_neighbour(self) -> None:
-        self.only_if("isolates_crashes")
         async with self.bench() as bench:
             gate = self.folder / "gate"
             outcomes: list[Outcome] = []
@@ -114,8 +117,9 @@ class CrashContract(_Declares):
 class FreshProcessContract(_Declares):
     """Holds for `fresh_process`."""
 
+    capability = "fresh_process"
+
     async def test_an_isolated_task_has_a_process_of_its_own(self) -> None:
-        self.only_if("fresh_process")
         async with self.bench() as bench:
             before = await bench.value(bench.call("pid"))
             alone = await bench.value(bench.call("pid", isolate=True))

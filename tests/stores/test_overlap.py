@@ -49,7 +49,12 @@ class House:
 
     async def edit(self, *_: int) -> None:
         self.revision += 1
-        spec = {"type": "schedule", "rule": ["* * * * *"], "description": str(self.revision)}
+        spec = {
+            "type": "schedule",
+            "rule": ["* * * * *"],
+            "overlap": self.overlap.value,
+            "description": str(self.revision),
+        }
         resource = Resource(kind="trigger_rule", metadata=Metadata(name=RULE), spec=spec)
         await self.store.apply([ResourceWrite(resource)])
         await self.store.begin_generation(RULE, signature="s", not_before=T0)
