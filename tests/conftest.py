@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,19 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests.postgres import PostgresCluster, running_cluster
+import flowdapt.testing
+
+# Contracts are tests that live in the package: their failures show values too. What pytest's own
+# plugin of flowdapt has imported by now holds none.
+pytest.register_assert_rewrite(
+    *(
+        f"flowdapt.testing.{module.stem}"
+        for module in Path(flowdapt.testing.__path__[0]).glob("*.py")
+        if f"flowdapt.testing.{module.stem}" not in sys.modules
+    )
+)
+
+from tests.postgres import PostgresCluster, running_cluster  # noqa: E402 - after the above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -51,7 +51,7 @@ async def test_artifacts_are_listed_looked_at_and_deleted(api: Api) -> None:
 
 
 # Refused early, httpx leaves the generator of the body to the collector of garbage.
-@pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 async def test_a_file_over_the_limit_leaves_no_half() -> None:
     async with running_api(limits=ApiLimits(artifact_bytes=1000)) as api:
 

@@ -74,7 +74,8 @@ class House:
             assert states[RULE].paused_at is not None
 
     async def fire(self, minute: int, runs: int) -> None:
-        await self._try(self._new(runs, scheduled_at=T0 + timedelta(minutes=minute)))
+        slot = T0 + timedelta(minutes=minute)
+        await self._try(self._new(runs, scheduled_at=slot, evaluated_to=slot))
 
     async def event(self, number: int, runs: int) -> None:
         await self._try(self._new(runs, kind="condition", event_id=f"e{number}"))
