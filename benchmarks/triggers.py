@@ -61,7 +61,7 @@ def _event_to_run(station: Workstation) -> Figure:
             answered.clear()
     time.sleep(1)
     begun: dict[str, list[float]] = {"trigger": [], "api": []}
-    for run in station.client.runs.iter(workflow="stamp"):
+    for run in station.client.runs.list(workflow="stamp", limit=500).items:
         sent, at = station.client.runs.get(run.uid).result
         begun[run.source].append(at - sent)
     by_event = Sample(tuple(begun["trigger"][:_TIMES]))
