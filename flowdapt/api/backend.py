@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
@@ -20,7 +20,9 @@ from flowdapt.services.health import Health
 from flowdapt.services.measures import Measures
 from flowdapt.services.resources import Resources
 from flowdapt.services.runs import Runs
-from flowdapt.services.trigger_requests import TriggerRequests
+
+if TYPE_CHECKING:
+    from flowdapt.services.trigger_requests import TriggerRequests
 
 __all__ = ["ApiLimits", "Backend", "Control"]
 
@@ -58,7 +60,8 @@ class Backend:
 
     runs: Runs
     resources: Resources
-    triggers: TriggerRequests
+    # Made when it is first asked for: what rules need is not loaded before.
+    find_triggers: Callable[[], TriggerRequests]
     store: Store
     logs: LogStore
     broker: Broker
@@ -76,3 +79,8 @@ class Backend:
     questions: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(8))
     # Transfers wait for their client: they get threads of their own, and few.
     transfers: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(8))
+
+    @property
+    def triggers(self) -> TriggerRequests:
+        """Return the requests about triggers."""
+        return self.find_triggers()

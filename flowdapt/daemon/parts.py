@@ -23,13 +23,13 @@ from flowdapt.secrets import Secrets, take_from_environment
 if TYPE_CHECKING:
     from flowdapt.api.backend import Backend
     from flowdapt.api.server import Deadlines
+    from flowdapt.daemon.late import TriggerParts
     from flowdapt.domain.errors import FlowdaptError
     from flowdapt.ports.broker import Broker
     from flowdapt.ports.executor import Executor
     from flowdapt.services.chronicle import Chronicle
     from flowdapt.services.lifecycle import Service
     from flowdapt.services.relay import Relay
-    from flowdapt.services.triggers import Triggers
     from flowdapt.settings import Settings
 
 __all__ = ["Parts"]
@@ -127,9 +127,9 @@ class Parts:
     def _make_services(self, masks: set[str]) -> None:
         from flowdapt.api.stream import framed
         from flowdapt.daemon.actions import Actions
+        from flowdapt.daemon.late import LateTriggers
         from flowdapt.services.checkup import find_problems
         from flowdapt.services.compute import Compute
-        from flowdapt.services.deliveries import Deliveries
         from flowdapt.services.driver import DriverTools
         from flowdapt.services.feed import Feed
         from flowdapt.services.health import Health
@@ -151,9 +151,7 @@ class Parts:
         self.actions = Actions(
             self.plugins, allowed=settings.webhooks.allowed, secret=self.secrets.get
         )
-        self.deliveries = Deliveries(
-            store=store, broker=broker, clock=self.clock, action=self.actions.get
-        )
+        self.triggers = LateTriggers(self._trigger_parts)
         alone = settings.on_sqlite
         disk = choices.disk(settings)
         self.compute = Compute(
@@ -186,10 +184,9 @@ class Parts:
             active_executor=lambda: DEFAULT_EXECUTOR,
             disk=disk,
             slots=self.compute.slots,
-            triggers=lambda: self.triggers.counts if settings.services.triggers else {},
+            triggers=lambda: self.triggers.counts,
         )
         self.feed = Feed(store=store, broker=broker, frame=framed)
-        self.triggers = self._triggers()
         self.retention = Retention(
             store=store,
             values=self.values,
@@ -211,39 +208,34 @@ class Parts:
             find_problems=partial(find_problems, store, self.values),
         )
 
-    def _triggers(self) -> Triggers:
+    def _trigger_parts(self) -> TriggerParts:
+        from flowdapt.daemon.late import TriggerParts
+        from flowdapt.services.deliveries import Deliveries
         from flowdapt.services.firing import Firing
         from flowdapt.services.planning import Planner
         from flowdapt.services.submission import Submitter
         from flowdapt.services.trigger_requests import TriggerRequests
         from flowdapt.services.triggers import Triggers
 
+        store, broker, clock = self.store, self.broker, self.clock
         submitter = Submitter(
-            store=self.store,
-            broker=self.broker,
+            store=store,
+            broker=broker,
             values=self.values,
-            clock=self.clock,
+            clock=clock,
             engine=self.compute if self.settings.services.compute else None,
             default_executor=DEFAULT_EXECUTOR,
             max_queued=self.settings.limits.max_queued_runs,
         )
         planner = Planner(submitter, self.resources)
-        self.firing = Firing(
-            store=self.store, broker=self.broker, planner=planner, submitter=submitter
-        )
-        self.trigger_requests = TriggerRequests(
-            store=self.store,
-            broker=self.broker,
-            clock=self.clock,
-            firing=self.firing,
-            planner=planner,
-        )
-        return Triggers(
-            store=self.store,
-            broker=self.broker,
-            clock=self.clock,
-            firing=self.firing,
-            report=partial(self.health.tell, "triggers"),
+        firing = Firing(store=store, broker=broker, planner=planner, submitter=submitter)
+        report = partial(self.health.tell, "triggers")
+        return TriggerParts(
+            Triggers(store=store, broker=broker, clock=clock, firing=firing, report=report),
+            TriggerRequests(
+                store=store, broker=broker, clock=clock, firing=firing, planner=planner
+            ),
+            Deliveries(store=store, broker=broker, clock=clock, action=self.actions.get),
         )
 
     def _backend(self) -> Backend:
@@ -253,7 +245,7 @@ class Parts:
         return Backend(
             runs=self.runs,
             resources=self.resources,
-            triggers=self.trigger_requests,
+            find_triggers=lambda: self.triggers.get().requests,
             store=self.store,
             logs=self.logs,
             broker=self.broker,
@@ -293,8 +285,8 @@ class Parts:
         if self.settings.services.compute:
             yield "compute", self.compute.run
         if self.settings.services.triggers:
-            yield "triggers", self.triggers.run
-            yield "deliveries", self.deliveries.run
+            yield "triggers", self.triggers.run_triggers
+            yield "deliveries", self.triggers.run_deliveries
         if self.broker.carries_events:
             yield "relay", self._relay().run
         yield "feed", self.feed.run
@@ -305,6 +297,7 @@ class Parts:
 
     async def settle(self) -> None:
         """Do what is better done after the daemon is ready than before."""
+        self.triggers.begin()
         await self.framework.load()
         await trio.to_thread.run_sync(self.measures.load)
         await trio.to_thread.run_sync(sweep_memory)

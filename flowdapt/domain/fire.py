@@ -148,7 +148,8 @@ class Fire(BaseModel):
     word, `error` a sentence. `runs` are the uids of what it started.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Its validator is made when there is a fire to validate: every daemon imports this at its start.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     number: int
     rule: str

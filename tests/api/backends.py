@@ -138,7 +138,7 @@ async def running_api(
         health.ready = True
         control = NoControl()
         backend = Backend(
-            runs=runs, resources=resources, triggers=triggers, store=store, logs=logs, broker=broker,
+            runs=runs, resources=resources, find_triggers=lambda: triggers, store=store, logs=logs, broker=broker,
             feed=Feed(store=store, broker=broker, frame=framed),
             secrets=Secrets(home / "secrets" / "s.json", environ={}, keyring=lambda: None),
             artifacts=ArtifactStore(str(home / "artifacts")), health=health, measures=Measures(),
