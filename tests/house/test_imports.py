@@ -29,7 +29,7 @@ IMPORTERS = {
 def test_every_import_contract_is_kept() -> None:
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
     done = subprocess.run(
-        [*command, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
