@@ -14,6 +14,7 @@ TARGETS = {
     "P2": "0 finished stages run again",
     "P4": "one run for each key",
     "P5": "3 losses, neighbours 0",
+    "P8": "0 double, 0 lost",
     "P10": "0 differences in 400 zones",
     "P14": "whole, 507, goes on 10 s after space is back",
     "P18": "0 lost, no daemon exit",
