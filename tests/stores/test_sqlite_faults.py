@@ -184,7 +184,8 @@ async def test_a_log_that_is_lost_after_a_kill_is_told_and_leaves_an_older_whole
         async with opening() as store:
             assert await store.check() == []
             finished = (await store.info()).runs["finished"]
-    assert 0 < finished < 600
+    # A checkpoint may have come right before the end.
+    assert 0 < finished <= 600
     assert [line["event"] for line in logs] == ["the database's log is gone: commits may be lost"]
 
 
