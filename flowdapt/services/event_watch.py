@@ -78,6 +78,8 @@ class EventWatch:
         try:
             events = await self._watch.store.list_events(after=cursor, limit=_BATCH)
             for event in events:
+                if self._watch.draining:
+                    return False
                 await self._evaluate(event)
                 self._cursor = event.cursor
         except Unavailable as error:

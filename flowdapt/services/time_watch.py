@@ -68,6 +68,10 @@ class TimeWatch:
 
     async def _look(self, armed: Armed) -> None:
         """Fire what is due of a rule; look again later whatever happens."""
+        if self._watch.draining:
+            # Taken a moment before: it stays due.
+            self._watch.book.look_again(armed, self._watch.clock.now())
+            return
         done = await self._watch.tolerate(f"rule {armed.rule.name}", partial(self._fire_due, armed))
         if not done and armed.next_at is None and self._watch.book.find(armed.rule.name) is armed:
             self._watch.book.look_again(armed, self._watch.clock.now() + timedelta(seconds=POLL_S))

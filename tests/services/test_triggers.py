@@ -427,6 +427,40 @@ async def test_a_draining_service_fires_nothing(autojump_clock: MockClock) -> No
         assert len(await house.fires("events")) == 1
 
 
+async def test_a_drain_between_two_fires_leaves_the_second_due(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tower() as house:
+        fire = house.store.fire
+
+        async def last(new: Any) -> Any:
+            house.triggers.drain()
+            return await fire(new)
+
+        for name in ("one", "two"):
+            await house.rule(name, overlap="allow")
+            await house.rule(f"on-{name}", **ON_MINE, overlap="allow")
+        monkeypatch.setattr(house.store, "fire", last)
+        await trio.sleep(MINUTE + 1)
+        drained = [len(await house.fires(name)) for name in ("one", "two")]
+        monkeypatch.setattr(house.store, "fire", fire)
+        house.triggers.resume()
+        await trio.sleep(1)
+        assert sorted(drained) == [0, 1]
+        assert [len(await house.fires(name)) for name in ("one", "two")] == [1, 1]
+        monkeypatch.setattr(house.store, "fire", last)
+        for _ in range(2):
+            await house.event()
+        await trio.sleep(10)
+        # One event is met whole; the next waits for whoever goes on.
+        met = {fire.event_id for fire in await house.fires("on-one")}
+        assert len(met) == 1
+        monkeypatch.setattr(house.store, "fire", fire)
+        house.triggers.resume()
+        await trio.sleep(6)
+        assert len(await house.fires("on-one")) == 2
+
+
 async def test_two_services_fire_each_slot_once(autojump_clock: MockClock) -> None:
     clock = FakeClock(START)
     store = MemoryStore(clock)
