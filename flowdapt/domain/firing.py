@@ -59,16 +59,14 @@ class Due:
     """What one look at the clock finds: the slots to fire, oldest first, and what was missed.
 
     `evaluated_to` is to be stored with them; `next_at` is when to look again (it lies in the past when
-    more is due at once). `jumped`: the clock went forward by more than the grace while somebody
-    watched, by hand or in the machine's sleep. `set_back`: it shows a time before `evaluated_to`, and
-    nothing is due until it has passed that again.
+    more is due at once). `set_back`: the clock shows a time before `evaluated_to`, and nothing is due
+    until it has passed that again. That it jumped is for whoever watches it to notice.
     """
 
     fire: tuple[Slot, ...]
     missed: Missed | None
     evaluated_to: datetime
     next_at: datetime | None
-    jumped: bool = False
     set_back: bool = False
 
 
@@ -81,7 +79,6 @@ def decide(
     grace_s: float,
     window_s: float = WINDOW_S,
     catch_up_max: int = CATCH_UP_MAX,
-    watched_s: float | None = None,
 ) -> Due:
     """Decide what is due of a rule.
 
@@ -89,8 +86,6 @@ def decide(
     `catch_up` makes up for none, the latest, or all of the last `window_s` seconds, the newest
     `catch_up_max` at most; the older ones are told in `missed`. No more than `catch_up_max` on-time
     slots come at once: the next look finds the rest.
-
-    `watched_s` is the time by a monotonic clock since `clock.last_evaluated_at`, None after a start.
     """
     since = clock.since
     if now <= since:
@@ -109,7 +104,6 @@ def decide(
         missed=_missed(times, since, made_up[0] - _TICK if made_up else on_time_from),
         evaluated_to=evaluated_to,
         next_at=times.after(evaluated_to),
-        jumped=_jumped(clock, now, grace_s, watched_s),
     )
 
 
@@ -140,12 +134,6 @@ def _missed(times: Times, since: datetime, until: datetime) -> Missed | None:
         return None
     count = times.count(since, until)
     return Missed(count, first, last, capped=count >= MAX_COUNTED)
-
-
-def _jumped(clock: RuleClock, now: datetime, grace_s: float, watched_s: float | None) -> bool:
-    if watched_s is None:
-        return False
-    return (now - clock.last_evaluated_at).total_seconds() - watched_s > grace_s
 
 
 def _before(now: datetime, seconds: float) -> datetime:
