@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 INLINE_MAX_BYTES = 64 * 1024
+STORE_MAX_BYTES = 1024 * 1024
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -48,13 +49,14 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True):
     kind      `inline`: the bytes are in `data`; `file`: `location` is a path relative to the
               values root; `parts`: a list put together from `parts`, `length` items long, positions
               that no part covers are None; `mapping`: an object of JSON or other values, one
-              part for each of `names` (a run with several leaves); `cluster`: an executor's own
-              handle, in `location`.
+              part for each of `names` (a run with several leaves); `cluster`: only the executor
+              has it, under `handle`.
     codec     `json`: UTF-8 JSON text, which anyone may read; `pickle`: only workers decode it;
               `parts`: a file that holds a msgpack list of Part (a spilled `parts` value).
     sha256    hex digest of the pickled part (of all bytes for JSON); empty for inline.
     length    number of items when the value is a list or tuple, else None.
     preview   short JSON text (type, shape, head) for values that are not JSON.
+    handle    the executor's own name for a live copy; of a `file` value it is only the quicker way.
     """
 
     kind: Literal["inline", "file", "parts", "mapping", "cluster"]
@@ -67,6 +69,7 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True):
     preview: str = ""
     parts: tuple[Part, ...] = ()
     names: tuple[str, ...] = ()
+    handle: str = ""
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -133,6 +136,8 @@ class TaskCall(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch     the owner's fencing number; it goes into the names of files.
     inline_max_bytes  results up to this size come back inside the outcome.
     durable   flush result files to the disk before the outcome is sent.
+    store_max_bytes  where results live with the executor: up to this size they are also written to
+              the values' root before the outcome is sent; larger ones wait for `Executor.store`.
     secrets   values, for this stage only; masked in everything that comes back.
     start_timeout_s   bound on the time until the body runs (process start, import).
     grace_s   between SIGTERM and SIGKILL.
@@ -149,6 +154,7 @@ class TaskCall(msgspec.Struct, frozen=True, omit_defaults=True):
     map: MapSlice | None = None
     inline_max_bytes: int = INLINE_MAX_BYTES
     durable: bool = False
+    store_max_bytes: int = STORE_MAX_BYTES
     isolate: bool = False
     secrets: dict[str, str] = {}
     resources: dict[str, float] = {}
@@ -181,11 +187,16 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", omit_defaults=True):
 
 
 class Lost(msgspec.Struct, frozen=True, tag="lost", omit_defaults=True):
-    """The worker went away under the task: not the fault of the code as far as anyone knows."""
+    """The worker went away under the task: not the fault of the code as far as anyone knows.
+
+    `missing` are handles of inputs that are gone: the task has not begun, and whoever made them must
+    make them again.
+    """
 
     reason: str
     error: ErrorInfo
     worker_pid: int = 0
+    missing: tuple[str, ...] = ()
 
 
 class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
