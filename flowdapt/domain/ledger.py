@@ -22,9 +22,12 @@ from flowdapt.domain.records import (
     TaskRecord,
 )
 from flowdapt.domain.run import RunState, StageState, StageType, may_become
-from flowdapt.domain.task import Cancelled, Failed, Finished, Lost, Outcome
+from flowdapt.domain.task import Cancelled, ErrorInfo, Failed, Finished, Lost, Outcome
 
-__all__ = ["Ledger", "Step", "Task"]
+__all__ = ["RESULT_GONE", "Ledger", "Step", "Task"]
+
+# The reason in the row of an attempt that had finished, and whose result nobody has any more.
+RESULT_GONE = "result_gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,19 @@ class Ledger:
         record.finished_at = max(record.started_at or now, now)
         self.tell(facts.stage_event(facts.STAGE_FINISHED, self.run, record))
 
+    def reopen_stage(self, record: StageRecord, error: ErrorInfo, now: datetime) -> None:
+        """Have a finished stage run again, since nobody has its result any more; with its event."""
+        if record.type is StageType.SIMPLE:
+            began = record.started_at or now
+            self.step.change.tasks.append(_lost_attempt(record, began, now, RESULT_GONE))
+            # Nothing was wrong with the code: the same number is tried again.
+            record.attempt = max(0, record.attempt - 1)
+        self.set_stage(record, StageState.PENDING)
+        self.unended += 1
+        record.recoveries += 1
+        record.result = record.finished_at = record.reason = None
+        self.tell(facts.stage_lost(self.run, record, error))
+
     # -- the run -----------------------------------------------------------------------------------
 
     def set_run(self, state: RunState, reason: str | None) -> None:
@@ -156,15 +172,10 @@ class Ledger:
     def note_death(self, record: StageRecord, now: datetime) -> None:
         """Write the row of an attempt whose daemon died under it."""
         began = record.started_at or now
-        self.step.change.tasks.append(
-            TaskRecord(
-                record.name,
-                0,
-                1,
-                record.attempt,
-                "lost",
-                began,
-                max(began, now),
-                reason="daemon_died",
-            )
-        )
+        self.step.change.tasks.append(_lost_attempt(record, began, now, "daemon_died"))
+
+
+def _lost_attempt(record: StageRecord, began: datetime, now: datetime, reason: str) -> TaskRecord:
+    return TaskRecord(
+        record.name, 0, 1, record.attempt, "lost", began, max(began, now), reason=reason
+    )

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from flowdapt.domain import facts
+from flowdapt.domain.dependencies import Dependencies
+from flowdapt.domain.handles import only_held
 from flowdapt.domain.ledger import Ledger, Step, Task
 from flowdapt.domain.mapped import MappedStage
 from flowdapt.domain.mapping import MapProgress
@@ -22,7 +24,15 @@ from flowdapt.domain.retry import (
     may_retry,
 )
 from flowdapt.domain.run import RunState, StageState, StageType
-from flowdapt.domain.task import ErrorInfo, Failed, Finished, Lost, Outcome, ValueRef
+from flowdapt.domain.task import (
+    Cancelled,
+    ErrorInfo,
+    Failed,
+    Finished,
+    Lost,
+    Outcome,
+    ValueRef,
+)
 from flowdapt.domain.workflow import StageSpec, WorkflowSpec
 
 __all__ = ["RunMachine"]
@@ -54,19 +64,11 @@ class RunMachine:
         self._parallelism = parallelism
         self._lengths = lengths
         self._chance = chance
-        self._dependants: dict[str, list[str]] = {name: [] for name in self._specs}
-        self._missing: dict[str, int] = {}
-        self._count_dependencies()
+        self._dependencies = Dependencies(
+            spec.stages, lambda name: self.stages[name].state is StageState.FINISHED
+        )
         self._restored = (list(tasks), list(items))
         self._retrying: set[str] = set()
-
-    def _count_dependencies(self) -> None:
-        for stage in self.spec.stages:
-            unmet = 0
-            for dependency in stage.depends_on:
-                self._dependants[dependency].append(stage.name)
-                unmet += self.stages[dependency].state is not StageState.FINISHED
-            self._missing[stage.name] = unmet
 
     # -- what happens ------------------------------------------------------------------------------
 
@@ -80,8 +82,8 @@ class RunMachine:
                 self._recover(record, now)
             elif record.state in (StageState.FAILED, StageState.SKIPPED, StageState.CANCELLED):
                 self._skip_dependants(record.name, now)
-        for name, unmet in self._missing.items():
-            if unmet == 0 and self.stages[name].state is StageState.PENDING:
+        for name in self._dependencies.met():
+            if self.stages[name].state is StageState.PENDING:
                 self._make_ready(name, now)
         self._settle(now)
 
@@ -115,7 +117,7 @@ class RunMachine:
         for name, mapped in self.maps.items():
             if not self.stages[name].state.terminal:
                 mapped.progress.release_due(now)
-                self._start(mapped.take(self.open, self._parallelism), self._ledger.step.at_once)
+                self._start_slices(mapped, self._ledger.step.at_once)
         for name in list(self._retrying):
             record = self.stages[name]
             if record.state is StageState.RETRYING and record.next_at and record.next_at <= now:
@@ -128,6 +130,13 @@ class RunMachine:
         waits = [due for name in self._retrying if (due := self.stages[name].next_at) is not None]
         waits += [due for m in self.maps.values() if (due := m.progress.next_due()) is not None]
         return min(waits, default=None)
+
+    def stored(self, stage: str, old: ValueRef, new: ValueRef) -> None:
+        """Note that the result of a finished stage, so far with the executor only, has a file now."""
+        record = self.stages[stage]
+        if record.result == old and not self.run.state.terminal:
+            record.result = new
+            self._ledger.touch(record)
 
     def cancel(self, reason: str, now: datetime) -> None:
         """Stop everything; the run ends when the last task has."""
@@ -155,7 +164,8 @@ class RunMachine:
         if isinstance(outcome, Finished):
             self._finish(record, outcome.value, now)
         elif isinstance(outcome, Lost):
-            self._lost(record, task, outcome, now)
+            if not (outcome.missing and self._waits_again(record, task, outcome, now)):
+                self._lost(record, task, outcome, now)
         elif isinstance(outcome, Failed):
             self._failed(record, task, outcome.error, now)
         else:
@@ -194,13 +204,63 @@ class RunMachine:
         mapped = self.maps[record.name]
         if isinstance(outcome, Lost):
             self._ledger.tell(facts.stage_lost(self.run, record, outcome.error))
+            if outcome.missing and self._inputs_return(record, outcome, now):
+                outcome = Cancelled(outcome.reason)
+            if record.state.terminal:  # what it needs cannot be made again
+                return
         verdict = mapped.slice_ended(task, outcome, now)
         if verdict is not None:
             self._fail(record, verdict.error, verdict.reason, now)
         elif mapped.progress.done:
             self._finish(record, mapped.progress.result(), now)
         else:
-            self._start(mapped.take(self.open, self._parallelism), self._ledger.step.at_once)
+            self._start_slices(mapped, self._ledger.step.at_once)
+
+    def _start_slices(self, mapped: MappedStage, into: list[Task]) -> None:
+        if not self._dependencies.waits(mapped.name):
+            self._start(mapped.take(self.open, self._parallelism), into)
+
+    # -- results that are gone ---------------------------------------------------------------------
+
+    def _waits_again(self, record: StageRecord, task: Task, outcome: Lost, now: datetime) -> bool:
+        """Put a simple stage back until its lost inputs are there; say whether they will be."""
+        record.attempt = task.attempt - 1
+        self._ledger.set_stage(record, StageState.PENDING)
+        if not self._inputs_return(record, outcome, now):
+            return False
+        begins = record.state is not StageState.PENDING or self._dependencies.waits(record.name)
+        if not begins and all(task.stage != record.name for task in self.open):
+            self._make_ready(record.name, now)
+        return True
+
+    def _inputs_return(self, record: StageRecord, outcome: Lost, now: datetime) -> bool:
+        """Have inputs that are gone made again; say whether the stage gets them by waiting."""
+        gone = frozenset(outcome.missing)
+        again = [
+            name
+            for name in self._specs[record.name].depends_on
+            if self._reopen(self.stages[name], gone, now)
+        ]
+        return bool(again) or self._dependencies.waits(record.name)
+
+    def _reopen(self, record: StageRecord, gone: frozenset[str], now: datetime) -> bool:
+        """Run a finished stage again when its result, or a part of it, is among what is gone."""
+        if record.state is not StageState.FINISHED or not self._loses(record, gone, now):
+            return False
+        self._ledger.reopen_stage(record, _RESULT_GONE, now)
+        self._dependencies.reopened(record.name)
+        if record.recoveries >= MAX_RECOVERIES:
+            self._fail(record, _RESULT_GONE, "stage_crashed", now)
+        elif not self._dependencies.waits(record.name):
+            self._make_ready(record.name, now)
+        return True
+
+    def _loses(self, record: StageRecord, gone: frozenset[str], now: datetime) -> bool:
+        if record.type is StageType.SIMPLE:
+            return record.result is not None and not gone.isdisjoint(only_held(record.result))
+        if record.name not in self.maps:  # it finished under an earlier owner
+            self._open_map(record.name, record.items_total or 0)
+        return self.maps[record.name].progress.lose(gone)
 
     # -- readiness ---------------------------------------------------------------------------------
 
@@ -215,21 +275,29 @@ class RunMachine:
         if total is None:
             self._fail(record, _not_mappable(spec), "stage_failed", now)
             return
-        mapped = MappedStage(self._ledger, record, spec, self._restore(name, total), self._chance)
-        self.maps[name] = mapped
+        if record.items_total not in (None, total):
+            self._fail(record, _other_items(spec, record.items_total, total), "stage_failed", now)
+            return
+        if name not in self.maps:
+            self._open_map(name, total)
+        mapped = self.maps[name]
+        mapped.count()
         if mapped.progress.done:
             self._finish(record, mapped.progress.result(), now)
         else:
-            self._start(mapped.take(self.open, self._parallelism), start)
+            self._start_slices(mapped, start)
 
-    def _restore(self, name: str, total: int) -> MapProgress:
+    def _open_map(self, name: str, total: int) -> None:
         tasks, items = self._restored
-        return MapProgress.restore(
+        progress = MapProgress.restore(
             name,
             total,
             self._parallelism,
             (task for task in tasks if task.stage == name),
             (item for item in items if item.stage == name),
+        )
+        self.maps[name] = MappedStage(
+            self._ledger, self.stages[name], self._specs[name], progress, self._chance
         )
 
     def _items_of(self, spec: StageSpec) -> int | None:
@@ -285,9 +353,10 @@ class RunMachine:
         record.result = value
         record.error = None
         self._ledger.close_stage(record, StageState.FINISHED, now)
-        for name in self._dependants[record.name]:
-            self._missing[name] -= 1
-            if self._missing[name] == 0 and self.stages[name].state is StageState.PENDING:
+        for name in self._dependencies.finished(record.name):
+            state = self.stages[name].state
+            # A mapped stage may have slices under way that began before an input of it was lost.
+            if state is StageState.PENDING or (name in self.maps and not state.terminal):
                 self._make_ready(name, now)
 
     def _fail(self, record: StageRecord, error: ErrorInfo, reason: str, now: datetime) -> None:
@@ -297,13 +366,17 @@ class RunMachine:
         self._skip_dependants(record.name, now)
 
     def _skip_dependants(self, name: str, now: datetime) -> None:
-        below = list(self._dependants[name])
+        below = list(self._dependencies.of(name))
         while below:
             record = self.stages[below.pop()]
-            if record.state is StageState.PENDING:
-                reason = "dependency_failed"
-                self._ledger.close_stage(record, StageState.SKIPPED, now, reason=reason)
-                below.extend(self._dependants[record.name])
+            if record.state.terminal:
+                continue
+            # Only one whose input was lost can have begun: it never gets it back.
+            begun = record.state is not StageState.PENDING
+            state = StageState.CANCELLED if begun else StageState.SKIPPED
+            self._ledger.close_stage(record, state, now, reason="dependency_failed")
+            self._stop([task for task in self.open if task.stage == record.name])
+            below.extend(self._dependencies.of(record.name))
 
     def _settle(self, now: datetime) -> None:
         """End the run when nothing of it is open."""
@@ -337,7 +410,18 @@ class RunMachine:
         self._ledger.end_run(RunState.FAILED, run.reason, now)
 
 
+_RESULT_GONE = ErrorInfo(
+    "flowdapt.ResultGone", "the only copy of its result was lost with a worker or the executor"
+)
 _DAEMON_DIED = ErrorInfo("flowdapt.DaemonDied", "the daemon died while this stage ran")
+
+
+def _other_items(spec: StageSpec, before: int | None, now: int) -> ErrorInfo:
+    message = (
+        f"{spec.map_on or spec.depends_on[0]!r} had to be made again and has {now} items now, not "
+        f"{before}: results of both would mix; make it repeatable, or write checkpoint: always"
+    )
+    return ErrorInfo("flowdapt.InputChanged", message, stage=spec.name, retryable=False)
 
 
 def _not_mappable(spec: StageSpec) -> ErrorInfo:

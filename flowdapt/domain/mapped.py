@@ -47,6 +47,10 @@ class MappedStage:
         self._chance = chance
         self.count()
 
+    @property
+    def name(self) -> str:
+        return self._record.name
+
     def slice_ended(self, task: Task, outcome: Outcome, now: datetime) -> Verdict | None:
         """Take in what became of a slice; return why the stage fails, if it does."""
         progress = self.progress

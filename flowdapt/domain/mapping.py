@@ -8,10 +8,11 @@ budget, never a long tail. A chunk that killed its worker is halved until the cu
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from heapq import heappop, heappush
 
+from flowdapt.domain.handles import only_held
 from flowdapt.domain.records import ItemRecord, TaskRecord
 from flowdapt.domain.task import ErrorInfo, Finished, ItemFailure, Part, ValueRef
 
@@ -133,6 +134,25 @@ class MapProgress:
         self._ranges.extendleft([(middle, stop), (start, middle)])
         self._waiting += stop - start
 
+    def lose(self, gone: Collection[str]) -> bool:
+        """Put the items back whose results were among what is gone; say whether there are such."""
+        kept: list[Part] = []
+        lost: list[Part] = []
+        for part in self.parts:
+            (kept if set(gone).isdisjoint(only_held(part.value)) else lost).append(part)
+        if not lost:
+            return False
+        self.parts = kept
+        # What failed for good has no result to lose, and what waits for its retry runs anyway.
+        apart = {i for i, item in self.items.items() if item.state == "retrying"} | set(self.failed)
+        covers = [(part.start, part.stop) for part in kept] + [(i, i + 1) for i in apart]
+        again = list(_without([(part.start, part.stop) for part in lost], covers))
+        self._ranges.extend(again)
+        count = sum(stop - start for start, stop in again)
+        self._waiting += count
+        self.finished -= count
+        return True
+
     def close(self, start: int, stop: int, outcome: Finished) -> list[ItemFailure]:
         """Take a finished chunk in; return the failures, which the caller judges one by one."""
         reached = max(start, min(outcome.reached or stop, stop))
@@ -207,12 +227,25 @@ def _covered(index: int, parts: list[Part]) -> bool:
 
 def _uncovered(total: int, parts: list[Part]) -> list[tuple[int, int]]:
     """Return the ranges of [0, total) that no part covers."""
-    gaps = []
+    return list(_without([(0, total)], [(part.start, part.stop) for part in parts]))
+
+
+def _without(
+    ranges: Iterable[tuple[int, int]], holes: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    """Yield what is left of the ranges, which may overlap, without the holes; in order, apart."""
+    cut = sorted(holes)
     at = 0
-    for start, stop in sorted((part.start, part.stop) for part in parts):
-        if at < start:
-            gaps.append((at, start))
-        at = max(at, stop)
-    if at < total:
-        gaps.append((at, total))
-    return gaps
+    for start, stop in sorted(ranges):
+        at = max(at, start)
+        for hole_start, hole_stop in cut:
+            if hole_start >= stop:
+                break
+            if hole_stop <= at:
+                continue
+            if at < hole_start:
+                yield at, hole_start
+            at = max(at, hole_stop)
+        if at < stop:
+            yield at, stop
+            at = stop

@@ -88,6 +88,7 @@ RUN_TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
 }
 
 # `running -> pending` is a stage that was drained: it waits for the next owner, nothing counted.
+# `finished -> pending` is a result that only the executor had, and that went with it: it is made again.
 # `pending -> finished` and `pending -> failed` are a start and an end folded into one write.
 STAGE_TRANSITIONS: Mapping[StageState, frozenset[StageState]] = {
     StageState.PENDING: frozenset(StageState) - {StageState.PENDING},
@@ -101,7 +102,7 @@ STAGE_TRANSITIONS: Mapping[StageState, frozenset[StageState]] = {
             StageState.PENDING,
         }
     ),
-    StageState.FINISHED: frozenset(),
+    StageState.FINISHED: frozenset({StageState.PENDING}),
     StageState.FAILED: frozenset(),
     StageState.CANCELLED: frozenset(),
     StageState.SKIPPED: frozenset(),

@@ -138,7 +138,9 @@ class TaskCall(msgspec.Struct, frozen=True, omit_defaults=True):
     durable   flush result files to the disk before the outcome is sent.
     store_max_bytes  where results live with the executor: up to this size they are also written to
               the values' root before the outcome is sent; larger ones wait for `Executor.store`.
+    resources what the stage asks for: cpus, gpus, memory (bytes) and custom names, where not 0.
     secrets   values, for this stage only; masked in everything that comes back.
+    priority  higher first, where the executor queues by itself.
     start_timeout_s   bound on the time until the body runs (process start, import).
     grace_s   between SIGTERM and SIGKILL.
     """
@@ -160,6 +162,7 @@ class TaskCall(msgspec.Struct, frozen=True, omit_defaults=True):
     resources: dict[str, float] = {}
     gpu_devices: str = ""
     memory_limit_bytes: int = 0
+    priority: int = 0
     start_timeout_s: float = 60.0
     grace_s: float = 5.0
 

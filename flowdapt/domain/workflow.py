@@ -63,6 +63,12 @@ class Resources(BaseModel):
     def custom(self) -> Mapping[str, float]:
         return {name: float(amount) for name, amount in (self.__pydantic_extra__ or {}).items()}
 
+    @cached_property
+    def amounts(self) -> dict[str, float]:
+        """Everything asked for by name, memory in bytes; what is 0 is left out."""
+        known = {"cpus": self.cpus, "gpus": self.gpus, "memory": float(self.memory)}
+        return {name: amount for name, amount in {**known, **self.custom}.items() if amount}
+
     @model_validator(mode="after")
     def _amounts_are_numbers(self) -> Resources:
         for name, amount in (self.__pydantic_extra__ or {}).items():

@@ -10,7 +10,7 @@ from flowdapt.domain.ledger import Task
 from flowdapt.domain.mapping import BUDGET_S
 from flowdapt.domain.records import RunRecord, StageRecord
 from flowdapt.domain.run import StageType
-from flowdapt.domain.task import INLINE_MAX_BYTES, MapSlice, RunInfo, TaskCall
+from flowdapt.domain.task import INLINE_MAX_BYTES, STORE_MAX_BYTES, MapSlice, RunInfo, TaskCall
 from flowdapt.domain.workflow import StageSpec, WorkflowSpec
 from flowdapt.ports.values import ValueStore
 
@@ -20,6 +20,7 @@ __all__ = ["Calls", "input_lengths"]
 # results of one stage hold in the daemon's memory is bounded.
 _SLICE_INLINE_MAX_BYTES = ((64, INLINE_MAX_BYTES), (10_000, 4096), (math.inf, 1024))
 _INPUT_MAX_BYTES = 64 * 1024 * 1024
+_ANY_BYTES = 1 << 62
 
 
 async def input_lengths(run: RunRecord, spec: WorkflowSpec, values: ValueStore) -> dict[str, int]:
@@ -49,6 +50,7 @@ class Calls:
         self._epoch = run.epoch
         self._stages = stages
         self._leaves = _leaves(spec)
+        self._priority = run.priority
         self._info = _run_info(run)
 
     def make(
@@ -71,12 +73,27 @@ class Calls:
             map=_slice(task, spec) if mapped else None,
             inline_max_bytes=self._inline_max_bytes(task.stage) if mapped else INLINE_MAX_BYTES,
             durable=spec.checkpoint == "always" or task.stage in self._leaves,
+            store_max_bytes=self._store_max_bytes(spec),
             isolate=spec.isolate,
+            resources=spec.resources.amounts,
+            priority=spec.priority + self._priority,
             secrets=secrets,
             gpu_devices=gpu_devices,
             memory_limit_bytes=spec.resources.memory,
             start_timeout_s=self._start_timeout_s,
         )
+
+    def _store_max_bytes(self, spec: StageSpec) -> int:
+        """Return up to which size a result is stored before its stage, or its chunk, has finished.
+
+        The results of a run always are; a large result inside it may follow while others go on, and a
+        chunk may not: its row is written once.
+        """
+        if spec.name in self._leaves or spec.checkpoint == "always":
+            return _ANY_BYTES
+        if spec.checkpoint == "never":
+            return 0
+        return _ANY_BYTES if spec.type is StageType.PARAMETERIZED else STORE_MAX_BYTES
 
     def _inline_max_bytes(self, stage: str) -> int:
         total = self._stages[stage].items_total or 0

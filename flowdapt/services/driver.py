@@ -43,6 +43,7 @@ from flowdapt.ports.values import ValueStore
 from flowdapt.services.attempts import Attempts, SecretSource
 from flowdapt.services.calls import Calls, input_lengths
 from flowdapt.services.dispatch import Dispatcher, Ticket
+from flowdapt.services.keeping import Keeping
 
 __all__ = ["DriverTools", "RunDriver", "SecretSource", "parse_definition"]
 
@@ -96,12 +97,16 @@ class RunDriver:
         self._turning = False
         self._stale = False
         self._fold_at: float | None = None
+        self._keeping = Keeping(self.uid, loaded.run.epoch, self._specs, dispatcher, self._wake)
 
     # -- asked from outside ----------------------------------------------------------------------
 
     def request_cancel(self, reason: str) -> None:
         """Pass the wish on to the machine at the next turn."""
         self._cancel_reason = reason
+        self._wake()
+
+    def _wake(self) -> None:
         self._lot.unpark_all()
 
     def drain(self) -> None:
@@ -145,7 +150,7 @@ class RunDriver:
             nursery.cancel_scope.cancel()
 
     def _over(self) -> bool:
-        drained = self._draining and not self._scopes
+        drained = self._draining and not (self._scopes or self._keeping.busy)
         return self._stale or drained or (self._machine.run.state.terminal and not self._turning)
 
     async def _turn(self, *, go_on: bool = False) -> tuple[Task, Ticket] | None:
@@ -164,7 +169,7 @@ class RunDriver:
                 step, self._fold_at = self._machine.step(), None
                 own = await self._perform(step, go_on=go_on and mine is None)
                 mine = mine or own
-                if not self._inbox and self._cancel_reason is None:
+                if not self._has_news():
                     return mine
         except StaleEpoch:
             log.warning("run belongs to another owner now", run=self.uid)
@@ -177,12 +182,17 @@ class RunDriver:
             else:
                 self._set_alarm()
 
+    def _has_news(self) -> bool:
+        return bool(self._inbox or self._keeping.stored) or self._cancel_reason is not None
+
     def _take_news(self, now: datetime) -> None:
         while self._inbox:
             task, outcome, began, ended = self._inbox.popleft()
             # What a drain stops goes back to pending: the machine is not to count it.
             if not (self._draining and isinstance(outcome, Cancelled)):
                 self._machine.ended(task, outcome, began, ended)
+        while self._keeping.stored:
+            self._machine.stored(*self._keeping.stored.popleft())
         if self._cancel_reason is not None:
             self._machine.cancel(self._cancel_reason, now)
             self._cancel_reason = None
@@ -207,7 +217,7 @@ class RunDriver:
         # While a task's turn is under way it takes all news along, and sets the alarm at its end.
         wait_s = math.inf
         if not self._turning:
-            if self._inbox or self._cancel_reason is not None:
+            if self._has_news():
                 return
             wait_s = self._wait_s()
         with trio.CancelScope(deadline=trio.current_time() + wait_s) as self._waiting:
@@ -245,6 +255,7 @@ class RunDriver:
         if not change.empty:
             await self._commit(step)
             self._announce()
+            self._keeping.look(change.stages, self._nursery)
         failpoint("drive.before_start")
         return self._start_all(step.start, go_on=go_on)
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from flowdapt.domain.ledger import RESULT_GONE
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, StageState
 from flowdapt.stores.asking import Question
 from flowdapt.stores.conditions import ACTIVE_RUN, OPEN_RUN, TERMINAL_RUN
@@ -33,6 +34,7 @@ _WORDS = {
     "<active>": f"(run.{ACTIVE_RUN})",
     "<ended>": f"(run.{TERMINAL_RUN})",
     "<stage ended>": "(stage.state IN ('finished', 'failed', 'cancelled', 'skipped'))",
+    "<result gone>": f"(task.state = 'lost' AND task.reason = '{RESULT_GONE}')",
     "<a stage where>": (
         "run.uid || ' stage ' || stage.name FROM stage JOIN run ON run.id = stage.run_id WHERE"
     ),
@@ -79,8 +81,10 @@ RULES: dict[str, str] = {
     "waits for a retry that has no instant": (
         "SELECT <a stage where> stage.state = 'retrying' AND stage.next_at IS NULL"
     ),
-    "has more than one finished attempt of a simple stage": (
-        "SELECT <a stage where> stage.type = 'simple' AND 1 < (SELECT count(*) FROM task "
+    "has more finished attempts of a simple stage than results that were lost afterwards": (
+        "SELECT <a stage where> stage.type = 'simple' AND 1 + (SELECT count(*) FROM task "
+        "WHERE task.run_id = run.id AND task.stage = stage.name AND <result gone>) < "
+        "(SELECT count(*) FROM task "
         "WHERE task.run_id = run.id AND task.stage = stage.name AND task.state = 'finished')"
     ),
     "has a finished simple stage without a finished attempt": (
@@ -178,10 +182,13 @@ def _ahead(tx: Tx) -> Iterator[tuple[str, str]]:
         )
     )
     for run_id, uid, body in runs:
-        states = {stage.name: stage.state for stage in stages_of(tx, run_id)}
+        stages = stages_of(tx, run_id)
+        states = {stage.name: stage.state for stage in stages}
+        # A result that was lost is made again while others, which had it in time, are done or go on.
+        again = {stage.name for stage in stages if stage.recoveries}
         for stage in json.loads(body).get("stages", []):
             if states.get(stage.get("name")) in _BEGUN:
-                for other in _dependencies(stage):
+                for other in set(_dependencies(stage)) - again:
                     if states.get(other, StageState.FINISHED) is not StageState.FINISHED:
                         yield f"{uid} stage {stage['name']}", other
 

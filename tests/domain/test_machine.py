@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from flowdapt.domain.ledger import Step, Task
+from flowdapt.domain.handles import only_held
+from flowdapt.domain.ledger import RESULT_GONE, Step, Task
 from flowdapt.domain.machine import RunMachine
 from flowdapt.domain.records import RunRecord, StageRecord, TaskRecord
-from flowdapt.domain.retry import TIMEOUT
+from flowdapt.domain.retry import MAX_RECOVERIES, TIMEOUT
 from flowdapt.domain.run import RunState, StageState, StageType
 from flowdapt.domain.task import (
     Cancelled,
@@ -33,6 +35,10 @@ LOST = Lost("killed", ErrorInfo("flowdapt.WorkerDied", "killed by signal 9"))
 
 def value(length: int | None = None, data: bytes = b"1") -> ValueRef:
     return ValueRef(kind="inline", data=data, size_bytes=len(data), length=length)
+
+
+def held(handle: str, length: int | None = None) -> ValueRef:
+    return ValueRef("cluster", "pickle", length=length, handle=handle)
 
 
 class Bench:
@@ -65,6 +71,9 @@ class Bench:
         self.seqs: list[int] = [1]
         self.events: list[str] = []
         self.ready: list[Task] = []
+        self.keeps = False
+        self.kept = 0
+        self.alive: set[str] = set()
         self.machine = self._machine()
         self.machine.begin(self.now)
         self.perform()
@@ -113,9 +122,26 @@ class Bench:
         self.stages = [copy.copy(stage) for stage in self.machine.stages.values()]
         self.tasks.sort(key=lambda task: (task.stage, task.start, task.attempt))
         self.ready = []
+        self.alive.clear()
         self.machine = self._machine()
         self.machine.begin(self.now)
         self.perform()
+
+    def result(self, length: int | None = None) -> ValueRef:
+        """Return a value as stages do here: inline, or with the executor only."""
+        if not self.keeps:
+            return value(length)
+        self.kept += 1
+        handle = f"h{self.kept}"
+        self.alive.add(handle)
+        return held(handle, length)
+
+    def gone(self, task: Task) -> tuple[str, ...]:
+        """Return the handles of the task's inputs that are dead."""
+        spec = next(stage for stage in self.spec.stages if stage.name == task.stage)
+        results = [self.machine.stages[name].result for name in spec.depends_on]
+        handles = [h for ref in results if ref is not None for h in only_held(ref)]
+        return tuple(handle for handle in handles if handle not in self.alive)
 
     def state(self, name: str) -> StageState:
         return self.machine.stages[name].state
@@ -371,6 +397,114 @@ def test_the_timeout_of_a_run_fails_it_with_its_reason() -> None:
     assert bench.run.error is not None
 
 
+# --- results that only the executor had -----------------------------------------------------------
+
+
+def test_a_stage_whose_only_result_is_gone_runs_again_and_then_who_needs_it() -> None:
+    bench = Bench(simple("a"), simple("b", "a"))
+    bench.end_stage("a", Finished(held("h1")))
+    bench.end_stage("b", replace(LOST, missing=("h1",)))
+    assert bench.ready == [Task("a", 0, 1, 1)]
+    assert (bench.state("a"), bench.state("b")) == (StageState.PENDING, StageState.PENDING)
+    bench.end_stage("a", Finished(held("h2")))
+    assert bench.ready == [Task("b", 0, 1, 1)]
+    bench.end_stage("b", Finished(value()))
+    assert bench.run.state is RunState.FINISHED
+    assert bench.machine.stages["b"].losses == 0
+    assert [task.reason for task in bench.tasks if task.stage == "a"] == [None, RESULT_GONE, None]
+
+
+def test_what_was_stored_in_the_meantime_is_not_made_again() -> None:
+    bench = Bench(simple("a"), simple("b", "a"))
+    bench.end_stage("a", Finished(held("h1")))
+    stored = replace(held("h1"), kind="file", location="r/a.1.1.pickle")
+    bench.machine.stored("a", held("h1"), stored)
+    step = bench.perform()
+    assert [stage.result for stage in step.change.stages] == [stored]
+    bench.machine.stored("a", held("older"), held("h9"))
+    assert bench.machine.stages["a"].result == stored
+
+
+def test_only_the_lost_part_of_a_map_runs_again() -> None:
+    bench = Bench(mapped("m", map_on="k"), simple("b", "m"), lengths={"k": 8})
+    for number in range(8):
+        if not bench.ready or bench.ready[0].stage != "m":
+            break
+        task = bench.ready[0]
+        size = task.stop - task.start
+        bench.end(task, Finished(held(f"h{number}", size), 0.001, task.stop))
+    parts = bench.machine.stages["m"].result.parts  # type: ignore[union-attr]
+    lost = parts[1]
+    bench.end_stage("b", replace(LOST, missing=(lost.value.handle,)))
+    assert {i for t in bench.ready for i in range(t.start, t.stop)} == set(
+        range(lost.start, lost.stop)
+    )
+    while bench.ready and bench.ready[0].stage == "m":
+        task = bench.ready[0]
+        bench.end(task, Finished(value(task.stop - task.start), 0.001, task.stop))
+    bench.end_stage("b", Finished(value()))
+    assert bench.run.state is RunState.FINISHED
+    assert bench.machine.stages["m"].items_finished == 8
+
+
+def test_slices_wait_until_the_lost_input_is_there_again() -> None:
+    bench = Bench(simple("a"), mapped("m", "a"))
+    bench.end_stage("a", Finished(held("h1", 20)))
+    first, second = bench.ready
+    bench.end(first, replace(LOST, missing=("h1",)))
+    bench.end(second, replace(LOST, missing=("h1",)))
+    assert [task.stage for task in bench.ready] == ["a"]
+    bench.end_stage("a", Finished(value(20)))
+    while bench.ready:
+        task = bench.ready[0]
+        bench.end(task, Finished(value(task.stop - task.start), 0.001, task.stop))
+    assert bench.run.state is RunState.FINISHED
+    assert bench.machine.stages["m"].items_finished == 20
+
+
+def test_a_list_that_comes_out_longer_when_made_again_is_not_mixed_with_the_old_one() -> None:
+    bench = Bench(simple("a"), mapped("m", "a"))
+    bench.end_stage("a", Finished(held("h1", 20)))
+    first, second = bench.ready
+    bench.end(first, Finished(value(first.stop), 0.001, first.stop))
+    bench.end(second, replace(LOST, missing=("h1",)))
+    bench.end_stage("a", Finished(value(21)))
+    error = bench.machine.stages["m"].error
+    assert error is not None
+    assert error.type == "flowdapt.InputChanged"
+    assert "21 items now, not 20" in error.message
+
+
+def test_a_result_that_cannot_be_made_again_ends_who_waits_for_it() -> None:
+    bench = Bench(simple("a"), mapped("m", "a"), simple("c", "m"))
+    bench.end_stage("a", Finished(held("h1", 20)))
+    first, second = bench.ready
+    bench.end(first, replace(LOST, missing=("h1",)))
+    bench.end_stage("a", Failed(BOOM))
+    assert bench.state("m") is StageState.CANCELLED
+    assert bench.state("c") is StageState.SKIPPED
+    assert second not in bench.machine.open
+    assert bench.run.state is RunState.FAILED
+
+
+def test_a_result_that_is_lost_for_ever_fails_at_last() -> None:
+    bench = Bench(simple("a"), simple("b", "a"))
+    for number in range(MAX_RECOVERIES):
+        bench.end_stage("a", Finished(held(f"h{number}")))
+        bench.end_stage("b", replace(LOST, missing=(f"h{number}",)))
+    assert bench.state("a") is StageState.FAILED
+    assert bench.machine.stages["a"].reason == "stage_crashed"
+    assert bench.run.state is RunState.FAILED
+
+
+def test_a_handle_that_no_dependency_has_is_a_loss_like_any_other() -> None:
+    bench = Bench(simple("a"), simple("b", "a"))
+    bench.end_stage("a", Finished(held("h1")))
+    for _ in range(3):
+        bench.end_stage("b", replace(LOST, missing=("h7",)))
+    assert bench.machine.stages["b"].reason == "stage_crashed"
+
+
 # --- everything at once ---------------------------------------------------------------------------
 
 
@@ -393,21 +527,24 @@ def graphs(draw: st.DrawFn) -> list[dict[str, object]]:
     return stages
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(graphs(), st.data())
 def test_every_run_ends_and_keeps_its_invariants(
     stages: list[dict[str, object]], data: st.DataObject
 ) -> None:
     bench = Bench(*stages, lengths={"k": data.draw(st.integers(0, 40))})
+    bench.keeps = data.draw(st.booleans())
     cancelled = False
     for _ in range(2000):
         if bench.run.state.terminal:
             break
         action = data.draw(
-            st.sampled_from(["ok", "ok", "ok", "fail", "lose", "restart", "cancel", "tick"])
+            st.sampled_from(["ok", "ok", "ok", "fail", "lose", "gone", "restart", "cancel", "tick"])
         )
         if action == "restart":
             bench.restart()
+        elif action == "gone":
+            bench.alive -= set(data.draw(st.lists(st.sampled_from(sorted(bench.alive) or [""]))))
         elif action == "cancel" and data.draw(st.integers(0, 9)) == 0:
             cancelled = True
             bench.machine.cancel("user", bench.now)
@@ -429,16 +566,21 @@ def test_every_run_ends_and_keeps_its_invariants(
 
 
 def _outcome(bench: Bench, task: Task, action: str, data: st.DataObject) -> Outcome:
+    if gone := bench.gone(task):
+        return replace(LOST, missing=gone)
     if action == "fail":
         return Failed(BOOM)
     if action == "lose":
         return LOST
     if bench.machine.stages[task.stage].type is StageType.SIMPLE:
-        return Finished(value(length=data.draw(st.integers(0, 30))))
+        return Finished(bench.result(data.draw(st.integers(0, 30))))
     reached = data.draw(st.integers(task.start + 1, task.stop))
     failures = data.draw(st.lists(st.integers(task.start, reached - 1), unique=True, max_size=2))
     return Finished(
-        value(reached - task.start), 0.01, reached, tuple(ItemFailure(i, BOOM) for i in failures)
+        bench.result(reached - task.start),
+        0.01,
+        reached,
+        tuple(ItemFailure(i, BOOM) for i in failures),
     )
 
 
@@ -447,7 +589,10 @@ def _check(bench: Bench) -> None:
     for spec in bench.spec.stages:
         record = stages[spec.name]
         if record.state in (StageState.RUNNING, StageState.FINISHED, StageState.RETRYING):
-            assert all(stages[d].state is StageState.FINISHED for d in spec.depends_on)
+            assert all(
+                stages[d].state is StageState.FINISHED or stages[d].recoveries
+                for d in spec.depends_on
+            )
         if record.state is StageState.FINISHED and record.type is StageType.PARAMETERIZED:
             assert record.items_total == record.items_finished + record.items_failed
             assert spec.allow_partial_failure or not record.items_failed

@@ -9,9 +9,16 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock
 
-from flowdapt.domain.errors import InvalidInput, KeyReused, NotFound, RunNotTerminal
+from flowdapt.domain.errors import (
+    InvalidInput,
+    KeyReused,
+    MissingObject,
+    NotFound,
+    RunNotTerminal,
+)
 from flowdapt.domain.records import RunChange
 from flowdapt.domain.resource import canonical
 from flowdapt.domain.run import RetryRequest, Run, RunRequest, RunState, StageState
@@ -26,6 +33,7 @@ from flowdapt.domain.task import (
     Outcome,
     Progress,
     TaskCall,
+    ValueRef,
 )
 from flowdapt.domain.workflow import WorkflowSpec
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
@@ -628,3 +636,113 @@ async def test_open_runs_are_listed_by_state(autojump_clock: MockClock) -> None:
         await h.runs.submit("w", RunRequest())
         where = RunFilter(states=frozenset({"running"}))
         assert len((await h.runs.list_(where)).items) == 1
+
+
+# --- results that stay with the executor ------------------------------------------------------------
+
+
+class KeepingExecutor(FakeExecutor):
+    """Keeps results of 10 MB under handles, as a cluster does; `lose` drops them all."""
+
+    def __init__(self, bodies: dict[str, Any] | None = None) -> None:
+        super().__init__(bodies)
+        self.live: set[str] = set()
+        self.names: list[str] = []
+        self.may_store = trio.Event()
+
+    def lose(self) -> None:
+        self.live.clear()
+
+    async def execute(self, call: TaskCall, emit: Emit) -> Outcome:
+        dead = tuple(
+            ref.handle for ref in call.args if ref.kind == "cluster" and ref.handle not in self.live
+        )
+        if dead:
+            self.calls.append(call)
+            return Lost("input_gone", ErrorInfo("x.Gone", "an input is gone"), missing=dead)
+        outcome = await super().execute(call, emit)
+        if isinstance(outcome, Finished) and call.store_max_bytes < 10**7:
+            handle = f"{call.task_key}/{len(self.calls)}"
+            self.live.add(handle)
+            size = outcome.value.length
+            kept = ValueRef("cluster", "pickle", size_bytes=10**7, length=size, handle=handle)
+            return Finished(kept)
+        return outcome
+
+    async def store(self, ref: ValueRef, name: str) -> ValueRef:
+        await self.may_store.wait()
+        if ref.handle not in self.live:
+            raise MissingObject(f"{ref.handle} is gone")
+        self.names.append(name)
+        return replace(ref, kind="file", location=f"{name}.pickle")
+
+
+def chain() -> tuple[dict[str, Any], ...]:
+    return (
+        {"name": "make", "target": "m.make"},
+        {"name": "use", "target": "m.use", "depends_on": ["make"]},
+        {"name": "last", "target": "m.last", "depends_on": ["make", "use"]},
+    )
+
+
+async def test_a_large_result_is_stored_while_its_dependants_go_on(
+    autojump_clock: MockClock,
+) -> None:
+    used, go_on = trio.Event(), trio.Event()
+
+    async def use(call: TaskCall, emit: Emit) -> Outcome:
+        used.set()
+        await go_on.wait()
+        return Finished(json_value(1))
+
+    executor = KeepingExecutor({"m.use": use})
+    async with house(executor) as here:
+        here.workflows.add("w", *chain())
+        run, _ = await here.runs.submit("w", RunRequest())
+        await used.wait()  # although nothing is stored yet
+        executor.may_store.set()
+        await trio.sleep(1)
+        loaded = await here.store.load_run(run.uid)
+        assert {s.name: s.result and s.result.kind for s in loaded.stages}["make"] == "file"
+        go_on.set()
+        await trio.sleep(1)
+        assert executor.names[0] == f"{run.uid}/make.1.1"
+        assert (await here.runs.get(run.uid)).state is RunState.FINISHED
+
+
+async def test_what_was_not_stored_is_made_again_when_the_executor_lost_it(
+    autojump_clock: MockClock,
+) -> None:
+    executor = KeepingExecutor()
+
+    async def use(call: TaskCall, emit: Emit) -> Outcome:
+        if call.args[0].handle.endswith("/1"):
+            executor.lose()
+        return Finished(json_value(1))
+
+    executor.bodies["m.use"] = use
+    async with house(executor) as here:
+        here.workflows.add("w", *chain())
+        run = await here.run("w")
+        assert run.state is RunState.FINISHED
+        stages = [call.stage for call in executor.calls]
+        assert stages.count("make") == 2
+        assert [stage.losses for stage in run.stages] == [0, 0, 0]
+        assert await here.store.check() == []
+
+
+async def test_a_checkpoint_policy_of_never_stores_nothing_and_always_waits(
+    autojump_clock: MockClock,
+) -> None:
+    executor = KeepingExecutor()
+    executor.may_store.set()
+    async with house(executor) as here:
+        first, second, last = chain()
+        here.workflows.add(
+            "w", {**first, "checkpoint": "never"}, {**second, "checkpoint": "always"}, last
+        )
+        await here.run("w")
+        limits = {call.stage: call.store_max_bytes for call in executor.calls}
+        assert limits["make"] == 0
+        assert limits["use"] == limits["last"] > 10**15
+        assert executor.names == []

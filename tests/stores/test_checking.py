@@ -63,7 +63,7 @@ PLANTS: dict[str, str] = {
     "waits for a retry that has no instant": (
         "UPDATE stage SET state = 'retrying' WHERE run_id = 2 AND name = 'b'"
     ),
-    "has more than one finished attempt of a simple stage": (
+    "has more finished attempts of a simple stage than results that were lost afterwards": (
         "INSERT INTO task SELECT run_id, stage, start, 2, stop, epoch, state, started_at, "
         "finished_at, reason, worker_pid, error, value FROM task WHERE run_id = 1 AND stage = 'a'"
     ),
