@@ -34,6 +34,7 @@ __all__ = [
     "Settings",
     "StorageSettings",
     "TargetSettings",
+    "TuiSettings",
     "WebhookSettings",
     "load_settings",
 ]
@@ -211,6 +212,19 @@ class TargetSettings(_Section):
     )
 
 
+class TuiSettings(_Section):
+    """The workstation in the terminal; the daemon only lets them pass."""
+
+    theme: Literal["dark", "light", "contrast", "mono"] = Field(
+        default="dark", description="Colours of the workstation."
+    )
+    ascii: bool = Field(default=False, description="Draw with ASCII signs only.")
+    read_only: bool = Field(default=False, description="Forbid changes until `!` allows them.")
+    keys: dict[str, str] = Field(
+        default_factory=dict, description="Other keys, by the id that `?` shows."
+    )
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Frozen; `paths` comes from the environment alone."""
 
@@ -234,6 +248,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     targets: TargetSettings = TargetSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    tui: TuiSettings = TuiSettings()
     python_path: tuple[Path, ...] = Field(
         default=(), description="Directories that stages import from, before site-packages."
     )

@@ -42,6 +42,7 @@ ENTRIES: tuple[Entry, ...] = (
         "First minutes",
         ("demo", "[--clean]", "run a small machine-learning project on real data", "demo"),
         ("init", "DIR", "make a small working project", "init"),
+        ("ui", "[--view NAME] [--web PORT]", "the workstation in this terminal", "ui"),
     ),
     *_entries(
         "Runs",

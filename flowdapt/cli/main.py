@@ -56,7 +56,7 @@ _WITH_VALUE = {
 # What other programs call it.
 _ELSEWHERE = {
     "create": "apply", "list": "get", "ps": "runs ls", "start": "up", "stop": "down",
-    "tui": "top", "ui": "top",
+    "tui": "ui",
 }  # fmt: skip
 _HELP = {"-h", "--help", "help"}
 
@@ -92,6 +92,8 @@ def _run(words: list[str]) -> int:
 
         return answer(words[1:], _load)
     leading, words = _leading_options(words)
+    if not words and sys.stdin.isatty() and sys.stdout.isatty():
+        words = ["ui"]
     if not words or words[0] in _HELP:
         if words[1:] and find_entry(words[1]):
             return _run([*words[1:], "--help"])

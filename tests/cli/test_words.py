@@ -62,7 +62,7 @@ def test_every_option_and_word_is_explained(words: tuple[str, str]) -> None:
         (["statsu"], "status"),
         (["why", "x"], "runs why"),
         (["ls"], "runs ls"),
-        (["ui"], "top"),
+        (["tui"], "ui"),
         (["runs", "ls", "--state", "runing"], "running"),
         (["runs", "ls", "--sort", "duraton"], "duration"),
         (["runs", "shwo", "x"], "show"),

@@ -1,0 +1,51 @@
+"""The command that opens the terminal workstation: `flowdapt ui`, and `flowdapt` alone in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+from flowdapt.cli.grammar import Commands, Opt
+from flowdapt.cli.session import Session
+from flowdapt.cli.usage import UsageProblem
+
+commands = Commands()
+
+
+@commands.add("ui")
+def ui(
+    session: Session,
+    *,
+    view: Annotated[str, Opt("--view", "what to show first", "NAME")] = "pulse",
+    read_only: Annotated[bool, Opt("--read-only", "forbid changes")] = False,
+    web: Annotated[str | None, Opt("--web", "serve it to a browser on this port", "PORT")] = None,
+) -> int:
+    """Open the workstation in this terminal, or with --web in a browser on this machine."""
+    if web is not None:
+        from flowdapt.tui.web.main import serve  # type: ignore[import-not-found]  # comes with the web face
+
+        served: int = serve(session.common.server, web)
+        return served
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageProblem(
+            "the workstation needs a terminal", fix="flowdapt top, or flowdapt runs ls -o json"
+        )
+    from flowdapt.tui.main import run
+
+    return run(
+        session.common.server or str(session.paths.socket),
+        config=session.paths.config_file,
+        view=view,
+        read_only=read_only,
+        start=_starter(session),
+    )
+
+
+def _starter(session: Session) -> Callable[[], object] | None:
+    """Return what starts the local daemon; None where that is not allowed."""
+    from flowdapt.cli.starting import autostart_allowed, ensure_daemon
+
+    if not (session.local and autostart_allowed()):
+        return None
+    return lambda: ensure_daemon(session.paths)

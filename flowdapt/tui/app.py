@@ -1,0 +1,245 @@
+"""The app: holds client, connection, theme and record, shows views, tells them the news.
+
+What a screen shows is the screen's; what is true of the daemon is the model's.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from rich.style import Style
+from textual.app import App
+
+import flowdapt
+from flowdapt.domain.errors import FlowdaptError
+from flowdapt.tui.clipboard import Clipboard
+from flowdapt.tui.commands import complete, find_command
+from flowdapt.tui.feed import Feed, Starter
+from flowdapt.tui.keys import KEYS, Key
+from flowdapt.tui.model.link import Link
+from flowdapt.tui.model.news import ALL, News
+from flowdapt.tui.model.words import ASCII, UNICODE
+from flowdapt.tui.options import Options
+from flowdapt.tui.record import Record
+from flowdapt.tui.screens.catalogue import VIEWS, make_view
+from flowdapt.tui.screens.view import View
+from flowdapt.tui.themes import THEMES, role_of
+from flowdapt.tui.widgets.dialogs import Dialog
+from flowdapt.tui.widgets.safe import safe
+
+if TYPE_CHECKING:
+    from flowdapt.client import AsyncClient
+    from flowdapt.client.transports import AsyncTransport
+
+__all__ = ["FlowdaptApp"]
+
+T = TypeVar("T")
+_SEVERITY = {"bad": "error", "warn": "warning"}
+
+
+class FlowdaptApp(App[None]):
+    """The workstation. `transport` carries every request; `start` starts the local daemon."""
+
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[Any]] = []
+
+    def __init__(
+        self,
+        transport: Callable[[], AsyncTransport],
+        *,
+        options: Options | None = None,
+        start: Starter | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        first: str = "pulse",
+    ) -> None:
+        super().__init__()
+        self.options = options or Options()
+        self.now = now
+        self.link = Link(flowdapt.__version__)
+        self.record = Record()
+        self.read_only = self.options.read_only
+        self.zoomed = False
+        self.glyphs = ASCII if self.options.ascii else UNICODE
+        self._make_transport, self.starter, self._first = transport, start, first
+        self._views: dict[str, View] = {}
+        self._missed: dict[View, set[str]] = {}
+        self._styles: dict[str, Style] = {}
+        self._clipboard_out = Clipboard(self)
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = "mono" if self.no_color else self.options.theme
+
+    # --- life ------------------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        self.set_keymap(self.options.keys)
+        self.show_view(self._first)
+        self.call_after_refresh(self._connect)
+
+    def _connect(self) -> None:
+        """Open the connection once something is on screen: its libraries take a moment to load."""
+        from flowdapt.client import AsyncClient
+
+        self.transport = self._make_transport()
+        self.client: AsyncClient = AsyncClient("unused", transport=self.transport)
+        self.feed = Feed(
+            self.client,
+            self.transport,
+            self.link,
+            tell=self._tell,
+            now=self.now,
+            start=self.starter,
+        )
+        self.run_worker(self.feed.run(), group="feed", exit_on_error=True)
+
+    async def on_unmount(self) -> None:
+        if hasattr(self, "client"):
+            await self.client.close()
+
+    # --- news ------------------------------------------------------------------------------------
+
+    def _tell(self, news: News) -> None:
+        """Pass news to the screen in sight; the others learn on coming back that something changed."""
+        for view in {*self._views.values(), *self._open_views()}:
+            if view is self.screen:
+                self.call_later(self._told, view, news)
+            else:
+                self._missed.setdefault(view, set()).update(news.parts)
+
+    async def _told(self, view: View, news: News) -> None:
+        if view.is_mounted:
+            view.redraw_bars()
+            await view.on_news(news)
+
+    async def catch_up(self, view: View) -> None:
+        """Tell a screen that comes back what it missed: to read again, since the events are gone."""
+        if self._missed.pop(view, None) or (self.link.usable and not view.greeted):
+            view.greeted = True
+            await view.on_news(News(frozenset({ALL})))
+
+    def _open_views(self) -> list[View]:
+        return [screen for screen in self.screen_stack if isinstance(screen, View)]
+
+    # --- views -----------------------------------------------------------------------------------
+
+    def show_view(self, name: str) -> None:
+        """Show one of the ten views, as it was left."""
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = make_view(name)
+            self.install_screen(view, name)
+        while (
+            len(self.screen_stack) > 1
+            and isinstance(self.screen, View)
+            and self.screen not in self._views.values()
+        ):
+            self.pop_screen()
+        if len(self.screen_stack) > 1:
+            self.switch_screen(name)
+        else:
+            self.push_screen(name)
+
+    def open_run(self, uid: str, tab: str = "show") -> None:
+        """Open the detail of a run."""
+        self.say(f"{uid} {tab}: not built yet", "warn")
+
+    @property
+    def view(self) -> View | None:
+        """Return the view in sight, also under a dialog."""
+        return next((one for one in reversed(self.screen_stack) if isinstance(one, View)), None)
+
+    async def ask(self, dialog: Dialog[T]) -> T | None:
+        """Ask a question; return the answer, None for no. Call it from what a key does."""
+        return await self.push_screen_wait(dialog)
+
+    # --- what is told ----------------------------------------------------------------------------
+
+    def say(self, text: str, role: str = "") -> None:
+        """Tell in passing."""
+        severity: Any = _SEVERITY.get(role, "information")
+        self.notify(safe(text), severity=severity, markup=False)
+
+    def tell_error(self, error: FlowdaptError) -> None:
+        """Tell a refusal with its way out."""
+        self.say(error.message + (f"\nfix: {error.fix}" if error.fix else ""), "bad")
+
+    def copy(self, text: str) -> None:
+        """Put a text on the clipboard of the person's terminal, or into a file when it is long."""
+        self.say(self._clipboard_out.put(text))
+
+    async def obey(self, text: str) -> None:
+        """Carry out a `:` command."""
+        try:
+            words = shlex.split(text)
+            command = find_command(words[0]) if words else None
+        except (FlowdaptError, ValueError) as error:
+            self.say(str(error), "warn")
+            return
+        view = self.view
+        if command is None or view is None:
+            return
+        if command.key:
+            await view.do(KEYS[command.key], *words[1:])
+            return
+        method = getattr(view, command.method, None) or getattr(self, command.method, None)
+        if method is None:
+            self.say(f"{command.name}: not here", "warn")
+        else:
+            done = method(*words[1:])
+            if done is not None:
+                view.work(done)
+
+    # --- colours ---------------------------------------------------------------------------------
+
+    def colour(self, role: str) -> str:
+        return self.theme_variables.get(f"role-{role}", self.theme_variables["foreground"])
+
+    def state_colour(self, state: str) -> str:
+        return self.colour(role_of(state))
+
+    def style_of(self, role: str) -> Style:
+        """Return the style of a role, or of a state as `state-failed`."""
+        found = self._styles.get(role)
+        if found is None:
+            name = role_of(role[6:]) if role.startswith("state-") else role
+            found = self._styles[role] = Style(color=self.colour(name)) if role else Style()
+        return found
+
+    def cursor_style(self, focused: bool) -> Style:
+        return Style(bgcolor=self.colour("cursor"), color=self.colour("cursor-text"), bold=focused)
+
+    def watch_theme(self, theme: str) -> None:
+        self._styles.clear()
+
+    @property
+    def theme_names(self) -> list[str]:
+        return list(THEMES)
+
+    def keymap_of(self, key: Key) -> str:
+        return self.options.keys.get(key.id, key.keys)
+
+    # --- keys that are everywhere: in `everywhere` -------------------------------------------------
+
+    def act_back(self) -> None:
+        if len(self.screen_stack) > 2:  # noqa: PLR2004 - Textual's own screen and a view
+            self.pop_screen()
+
+    def act_quit(self) -> None:
+        self.exit()
+
+    def act_command(self) -> None:
+        view = self.view
+        if view is not None:
+            view.prompt.call(":", completes=lambda text: complete(text, self))
+
+
+def _view_method(name: str) -> Callable[[FlowdaptApp], None]:
+    return lambda self: self.show_view(name)
+
+
+for _name in VIEWS:
+    setattr(FlowdaptApp, f"act_view_{_name}", _view_method(_name))

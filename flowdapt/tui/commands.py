@@ -1,0 +1,91 @@
+"""Decide which `:` commands there are and what completes them; the palette offers the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from flowdapt.domain.errors import InvalidInput
+
+__all__ = ["COMMANDS", "Command", "UnknownCommand", "add_command", "complete", "find_command"]
+
+Words = Callable[[object], Iterable[str]]
+
+
+class UnknownCommand(InvalidInput):
+    """A word that is no command; the fix names the nearest."""
+
+    code = "command.unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: `key` is the id of a key that does the same, else `method` of the screen or the app.
+
+    A method takes the words after the command. `completes` gives words from the app.
+    """
+
+    name: str
+    words: str
+    key: str = ""
+    method: str = ""
+    also: tuple[str, ...] = ()
+    argument: str = ""
+    completes: Words | None = None
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def add_command(command: Command) -> Command:
+    """Register a command; its name is used once."""
+    if command.name in COMMANDS:
+        raise ValueError(f"there are two commands {command.name!r}")
+    COMMANDS[command.name] = command
+    return command
+
+
+def find_command(word: str) -> Command:
+    """Return the command of a word, of one of its other names, or of a unique beginning."""
+    exact = [one for one in COMMANDS.values() if word == one.name or word in one.also]
+    near = exact or [one for one in COMMANDS.values() if one.name.startswith(word)]
+    if len(near) == 1 or exact:
+        return near[0]
+    names = ", ".join(one.name for one in near) or "see ? or ctrl+p"
+    raise UnknownCommand(f"there is no command {word!r}", fix=names)
+
+
+def complete(line: str, app: object) -> list[str]:
+    """Return the lines that a half-typed one may become."""
+    word, space, rest = line.lstrip().partition(" ")
+    if not space:
+        return sorted(name for name in COMMANDS if name.startswith(word))
+    try:
+        command = find_command(word)
+    except UnknownCommand:
+        return []
+    if command.completes is None:
+        return []
+    return [f"{command.name} {one}" for one in command.completes(app) if one.startswith(rest)]
+
+
+_VIEWS: Mapping[str, tuple[str, ...]] = {
+    "pulse": ("p",), "workflows": ("wf", "workflow"), "runs": ("run-list",),
+    "triggers": ("trigger",), "configs": ("config",), "executors": ("executor",),
+    "events": ("event",), "artifacts": ("artifact",), "plugins": ("plugin",), "system": ("sys",),
+}  # fmt: skip
+for _name, _also in _VIEWS.items():
+    add_command(Command(_name, f"show {_name}", key=f"view_{_name}", also=_also))
+for _command in (
+    Command("quit", "leave; the daemon and its runs go on", key="quit", also=("q", "exit")),
+    Command("help", "the keys of this view", key="help"),
+    Command("log", "what the TUI did, as commands", key="record"),
+    Command("theme", "choose a theme", method="act_theme", argument="[NAME]",
+            completes=lambda app: app.theme_names),  # type: ignore[attr-defined]  # the app's, which imports this
+    Command("readonly", "allow or forbid changes", key="read_only"),
+    Command("filter", "filter this list", method="act_filter", argument="[WORDS]"),
+    Command("export", "write what is shown to a file", key="export"),
+    Command("refresh", "read everything again", key="refresh"),
+    Command("show", "look at a run by its name", method="act_show_run", argument="RUN"),
+):  # fmt: skip
+    add_command(_command)

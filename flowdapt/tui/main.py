@@ -1,0 +1,51 @@
+"""Put the app together for one terminal and run it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowdapt.tui.app import FlowdaptApp
+from flowdapt.tui.options import read_options
+
+if TYPE_CHECKING:
+    from flowdapt.client.transports import AsyncTransport
+    from flowdapt.tui.feed import Starter
+
+__all__ = ["new_app", "run"]
+
+
+def new_app(
+    server: str,
+    *,
+    config: Path,
+    view: str = "pulse",
+    read_only: bool = False,
+    start: Starter | None = None,
+) -> FlowdaptApp:
+    """Return the app on a daemon: a URL or the path of its socket."""
+    options = read_options(config)
+    if read_only:
+        options = replace(options, read_only=True)
+
+    def transport() -> AsyncTransport:
+        from flowdapt.client.transports import AsyncHttpxTransport
+
+        return AsyncHttpxTransport(server.removeprefix("unix://"))
+
+    return FlowdaptApp(transport, options=options, start=start, first=view)
+
+
+def run(
+    server: str,
+    *,
+    config: Path,
+    view: str = "pulse",
+    read_only: bool = False,
+    start: Starter | None = None,
+) -> int:
+    """Run the workstation in this terminal until it is left; return the exit code."""
+    app = new_app(server, config=config, view=view, read_only=read_only, start=start)
+    app.run()
+    return app.return_code or 0

@@ -1,0 +1,1 @@
+"""What the TUI knows, without a terminal: state made from the daemon's answers and events."""

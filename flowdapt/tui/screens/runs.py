@@ -1,0 +1,168 @@
+"""The list of runs: pages and filters on the server, live in place, with a preview where there is room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from flowdapt.client.endpoints import runs as calls
+from flowdapt.domain.run import Run
+from flowdapt.tui.keys import Key
+from flowdapt.tui.model.news import ALL, RUNS, News
+from flowdapt.tui.model.query import parse_filter
+from flowdapt.tui.model.runs import PAGE, RunWindow
+from flowdapt.tui.model.words import age, error_line, state_of, took
+from flowdapt.tui.screens.run_preview import RunPreview
+from flowdapt.tui.screens.view import LIST_KEYS, View
+from flowdapt.tui.widgets.table import Cell, Column, PagedTable
+
+__all__ = ["RUN_COLUMNS", "Runs"]
+
+WIDE = 100
+_SORTS = ("-created", "created", "-started", "-finished", "-duration", "duration")
+_HEAD_EVERY_S = 1.0
+
+
+def _state(run: Run, app: Any) -> Cell:
+    word = state_of(run)
+    return Cell(f"{app.glyphs.state(word)} {word}", f"state-{word}")
+
+
+RUN_COLUMNS: tuple[Column[Run], ...] = (
+    Column("state", _state, width=12, must=True),
+    Column("name", lambda run, _: Cell(run.name), must=True),
+    Column("workflow", lambda run, _: Cell(run.workflow), must=True),
+    Column("age", lambda run, app: Cell(age(run.created_at, app.now()), "dim"), right=True, sort="created"),
+    Column("took", lambda run, app: Cell(took(run, app.now())), width=6, right=True, sort="duration"),
+    Column("reason", lambda run, _: Cell(error_line(run), "dim"), flex=True),
+    Column("source", lambda run, _: Cell(run.source, "dim")),
+    Column("executor", lambda run, _: Cell(run.executor, "dim")),
+)  # fmt: skip
+
+
+class Runs(View):
+    """The view on key 3."""
+
+    KEYS = (*LIST_KEYS, "logs", "why", "retry", "cancel", "delete", "describe")
+    view, title_words = "runs", "runs"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = RunWindow()
+        self._head_due = False
+
+    def body(self) -> ComposeResult:
+        with Horizontal():
+            yield PagedTable[Run](RUN_COLUMNS, lambda run: run.uid, empty="", id="runs")
+            yield RunPreview(id="preview")
+
+    @property
+    def runs(self) -> PagedTable[Run]:
+        return self.query_one("#runs", PagedTable)
+
+    @property
+    def heading(self) -> str:
+        return self.window.query.text
+
+    def why_not(self, key: Key) -> str | None:
+        if (
+            key.id
+            in {"open", "logs", "why", "retry", "cancel", "delete", "describe", "copy", "copy_yaml"}
+            and self.runs.current is None
+        ):
+            return "there is no run"
+        return super().why_not(key)
+
+    async def on_news(self, news: News) -> None:
+        if ALL in news.parts:
+            self.work(self._read_first(), only="head")
+        elif news.touches(RUNS):
+            changed, again = self.window.apply(news.events)
+            for uid in changed:
+                run = self.window.find(uid)
+                if run is not None:
+                    self.runs.change(run)
+            if again:
+                self._read_first_soon()
+
+    async def _read_first(self) -> None:
+        asked = self.window.query
+        page = await self.client.ask(calls.list_(**asked.parameters, limit=PAGE))
+        if asked is self.window.query:
+            self.window.add_first(page.items, page.next)
+            self._show()
+
+    def _read_first_soon(self) -> None:
+        """Read the top of the list again, once a second at most, whatever comes in."""
+        if not self._head_due:
+            self._head_due = True
+            self.set_timer(_HEAD_EVERY_S, self._read_due)
+
+    def _read_due(self) -> None:
+        self._head_due = False
+        self.work(self._read_first(), only="head")
+
+    def _show(self) -> None:
+        table = self.runs
+        table.empty = (
+            "no run fits the filter"
+            if self.window.query.text
+            else "no run yet: press r on a workflow"
+        )
+        table.show(self.window.rows)
+        self._preview()
+
+    async def filtered(self, text: str) -> None:
+        query = parse_filter(text, now=self.desk.now(), sort=self.window.query.sort)
+        self.window.reset(query)
+        await self._read_first()
+        self.redraw_bars()
+
+    def act_filter(self, *words: str) -> None:
+        if words:
+            self.work(self.filtered(" ".join(words)), only="filter")
+        else:
+            self.prompt.call("/", self.window.query.text)
+
+    def act_refresh(self) -> None:
+        self.work(self._read_first(), only="head")
+
+    async def on_paged_table_near_end(self, event: PagedTable.NearEnd) -> None:
+        if event.below and self.window.next_cursor is not None:
+            self.work(self._read_below(), only="more")
+
+    async def _read_below(self) -> None:
+        cursor, asked = self.window.next_cursor, self.window.query
+        page = await self.client.ask(calls.list_(**asked.parameters, cursor=cursor, limit=PAGE))
+        if asked is self.window.query and cursor == self.window.next_cursor:
+            self.window.add_below(page.items, page.next)
+            self._show()
+
+    def on_paged_table_moved(self, event: PagedTable.Moved) -> None:
+        self._preview()
+
+    def on_paged_table_opened(self, event: PagedTable.Opened) -> None:
+        self.call_later(self.action_act, "open")
+
+    def _preview(self) -> None:
+        self.query_one(RunPreview).show(self.runs.current)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.query_one(RunPreview).display = event.size.width >= WIDE and not self.desk.zoomed
+
+    def act_open(self) -> None:
+        self._to_detail("show")
+
+    def act_logs(self) -> None:
+        self._to_detail("logs")
+
+    def _to_detail(self, tab: str) -> None:
+        run = self.runs.current
+        if run is not None:
+            self.desk.open_run(run.uid, tab)
+
+    def act_copy(self) -> None:
+        self.desk.copy("\n".join(run.uid for run in self.runs.chosen))

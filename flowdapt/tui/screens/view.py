@@ -1,0 +1,206 @@
+"""What every screen of the workstation has: bars, prompt, keys with reasons, news from the feed.
+
+A subclass says `view`, `title`, `KEYS` and `body()`; a key calls its `act_ID`; `why_not` says in words
+why a key is off. Errors of what a key does are told, never raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import Screen
+
+from flowdapt.domain.errors import FlowdaptError
+from flowdapt.tui.keys import EVERYWHERE, KEYS, Key, bindings
+from flowdapt.tui.model.news import News
+from flowdapt.tui.widgets.bars import BannerLine, Footer, Header
+from flowdapt.tui.widgets.prompt import Prompt
+from flowdapt.tui.widgets.table import PagedTable
+
+if TYPE_CHECKING:
+    from flowdapt.client import AsyncClient
+    from flowdapt.tui.app import FlowdaptApp
+
+__all__ = ["LIST_KEYS", "View"]
+
+LIST_KEYS = (
+    "down", "up", "page_down", "page_up", "top", "bottom", "open", "filter", "sort", "mark",
+    "mark_all", "copy", "copy_yaml", "refresh",
+)  # fmt: skip
+
+
+class View(Screen[None]):
+    """A screen of the workstation."""
+
+    # The name in `catalogue`; the words in the header; the keys besides those that are everywhere.
+    view: ClassVar[str] = ""
+    title_words: ClassVar[str] = ""
+    KEYS: ClassVar[Sequence[str]] = ()
+    AUTO_FOCUS = "PagedTable"
+    greeted = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "KEYS" in cls.__dict__:
+            cls.BINDINGS = bindings([*cls.KEYS, *EVERYWHERE])
+        super().__init_subclass__(**options)
+
+    def compose(self) -> ComposeResult:
+        yield Header()
+        yield BannerLine()
+        with Vertical(id="body"):
+            yield from self.body()
+        yield Prompt()
+        yield Footer(self)
+
+    # --- what a subclass says --------------------------------------------------------------------
+
+    def body(self) -> ComposeResult:
+        """Yield what stands between the bars."""
+        yield from ()
+
+    async def on_news(self, news: News) -> None:
+        """Take what changed. Called at most ten times a second, and on coming back to this screen."""
+
+    def why_not(self, key: Key) -> str | None:
+        """Return why a key does nothing now; None when it may be pressed. Ask `super()` last."""
+        if key.changes and self.desk.read_only:
+            return "read-only: ! allows changes"
+        if key.needs_daemon and not self.desk.link.usable:
+            return f"{self.desk.link.state}: there is no connection"
+        if self.method_of(key) is None:
+            return "not here"
+        return None
+
+    @property
+    def heading(self) -> str:
+        """Return what the header says besides the title."""
+        return ""
+
+    # --- what a subclass uses --------------------------------------------------------------------
+
+    @property
+    def desk(self) -> FlowdaptApp:
+        """Return the app: client, link, theme, record, questions."""
+        return self.app  # type: ignore[return-value]  # the only app these screens are in
+
+    @property
+    def client(self) -> AsyncClient:
+        return self.desk.client
+
+    @property
+    def table(self) -> PagedTable[Any] | None:
+        """Return the list of this screen, when it has one; the keys of lists move in it."""
+        return next(iter(self.query(PagedTable).results(PagedTable)), None)
+
+    @property
+    def keys(self) -> list[Key]:
+        return [KEYS[id_] for id_ in [*self.KEYS, *EVERYWHERE]]
+
+    def work(self, doing: Awaitable[None], *, only: str = "") -> None:
+        """Carry on with it in the background; errors are told. `only` ends an older one of the name."""
+        self.run_worker(
+            self._told(doing), group=only or "work", exclusive=bool(only), exit_on_error=False
+        )
+
+    def redraw_bars(self) -> None:
+        header = self.query_one(Header)
+        header.title, header.note = self.title_words, self.heading
+        header.refresh()
+        self.query_one(BannerLine).banner = self.desk.link.banner(self.desk.now())
+        self.query_one(Footer).refresh()
+
+    async def _told(self, doing: Awaitable[None]) -> None:
+        try:
+            await doing
+        except FlowdaptError as error:
+            self.desk.tell_error(error)
+
+    # --- keys ------------------------------------------------------------------------------------
+
+    def method_of(self, key: Key) -> Callable[..., Any] | None:
+        return getattr(self, key.method, None) or getattr(self.app, key.method, None)
+
+    async def action_act(self, id_: str) -> None:
+        """Do what a key does, or say why not."""
+        await self.do(KEYS[id_])
+
+    async def do(self, key: Key, *words: str) -> None:
+        reason = self.why_not(key)
+        method = self.method_of(key)
+        if reason is not None or method is None:
+            self.desk.say(f"{key.words}: {reason}", "warn")
+            return
+        done = method(*words)
+        if inspect.isawaitable(done):
+            # A question waits for its answer; the loop that brings the answer must not wait for it.
+            self.work(done)
+        await asyncio.sleep(0)
+
+    # --- coming and going ------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self.redraw_bars()
+
+    async def on_screen_resume(self) -> None:
+        self.redraw_bars()
+        await self.desk.catch_up(self)
+
+    # --- the keys of lists -----------------------------------------------------------------------
+
+    def act_down(self) -> None:
+        self._in_table(lambda table: table.move(1))
+
+    def act_up(self) -> None:
+        self._in_table(lambda table: table.move(-1))
+
+    def act_page_down(self) -> None:
+        self._in_table(lambda table: table.page(1))
+
+    def act_page_up(self) -> None:
+        self._in_table(lambda table: table.page(-1))
+
+    def act_top(self) -> None:
+        self._in_table(lambda table: table.move_to(0))
+
+    def act_bottom(self) -> None:
+        self._in_table(lambda table: table.move_to(len(table.rows) - 1))
+
+    def act_mark(self) -> None:
+        self._in_table(lambda table: table.toggle_mark())
+
+    def act_mark_all(self) -> None:
+        self._in_table(lambda table: table.toggle_all())
+
+    def _in_table(self, move: Callable[[PagedTable[Any]], object]) -> None:
+        table = self.table
+        if table is not None:
+            move(table)
+
+    # --- the prompt ------------------------------------------------------------------------------
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.query_one(Prompt)
+
+    async def on_prompt_given(self, event: Prompt.Given) -> None:
+        self._focus_again()
+        if event.kind == ":":
+            await self.desk.obey(event.value)
+        elif event.kind == "/":
+            self.work(self.filtered(event.value), only="filter")
+
+    def on_prompt_left(self) -> None:
+        self._focus_again()
+
+    async def filtered(self, text: str) -> None:
+        """Take a new filter line."""
+
+    def _focus_again(self) -> None:
+        table = self.table
+        if table is not None:
+            table.focus()

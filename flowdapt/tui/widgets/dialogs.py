@@ -1,0 +1,119 @@
+"""Questions over the screen: yes or no, a name to type, a text to edit. Escape is always no."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, TextArea
+
+from flowdapt.tui.widgets.safe import SafeText
+
+__all__ = ["Ask", "Confirm", "Dialog", "EditText", "Notice", "TypedConfirm"]
+
+T = TypeVar("T")
+
+
+class Dialog(ModalScreen[T]):
+    """A box with a title, a text and an answer. Subclasses add what is asked, and call `dismiss`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "refuse", "no", priority=True)]
+    hint = "esc no"
+
+    def __init__(self, title: str, text: str | Text = "") -> None:
+        super().__init__()
+        self._title, self._text = title, text
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog"):
+            yield SafeText(self._title, id="dialog-title")
+            if self._text:
+                with VerticalScroll(id="dialog-text", can_focus=False):
+                    yield SafeText(self._text)
+            yield from self.asked()
+            yield SafeText(self.hint, id="dialog-hint")
+
+    def asked(self) -> ComposeResult:
+        """Yield what the answer is given in."""
+        yield from ()
+
+    def action_refuse(self) -> None:
+        self.dismiss(None)
+
+
+class Notice(Dialog[None]):
+    """Tell something that is longer than a toast."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q", "refuse", "close")]
+    hint = "esc close"
+
+
+class Confirm(Dialog[bool]):
+    """Ask yes or no; gives True or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "agree", "yes"), Binding("n", "refuse", "no"),
+    ]  # fmt: skip
+    hint = "y yes   n no"
+
+    def action_agree(self) -> None:
+        self.dismiss(True)
+
+
+class Ask(Dialog[str]):
+    """Ask for one line; gives it, or None."""
+
+    hint = "enter take it   esc no"
+
+    def __init__(
+        self, title: str, text: str | Text = "", *, value: str = "", placeholder: str = ""
+    ) -> None:
+        super().__init__(title, text)
+        self._value, self._placeholder = value, placeholder
+
+    def asked(self) -> ComposeResult:
+        yield Input(self._value, placeholder=self._placeholder, id="dialog-input")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.answer(event.value)
+
+    def answer(self, value: str) -> None:
+        self.dismiss(value)
+
+
+class TypedConfirm(Ask):
+    """Ask for a word to be typed before something is destroyed; gives the word, or None."""
+
+    def __init__(self, title: str, text: str | Text, *, word: str) -> None:
+        super().__init__(title, text, placeholder=word)
+        self._word = word
+        self.hint = f"type {word} and enter   esc no"
+
+    def answer(self, value: str) -> None:
+        if value.strip() == self._word:
+            self.dismiss(value)
+        else:
+            self.query_one("#dialog-hint", SafeText).show(
+                f"that is not {self._word}; esc leaves it"
+            )
+
+
+class EditText(Dialog[str]):
+    """Edit a text of several lines; gives it, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+s", "take", "take", priority=True)]
+    hint = "ctrl+s take it   esc no"
+
+    def __init__(self, title: str, text: str | Text = "", *, value: str = "") -> None:
+        super().__init__(title, text)
+        self._value = value
+
+    def asked(self) -> ComposeResult:
+        yield TextArea(self._value, id="dialog-area")
+
+    def action_take(self) -> None:
+        self.dismiss(self.query_one(TextArea).text)
