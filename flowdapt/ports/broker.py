@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BROKER_STATE",
     "DELIVERY_READY",
+    "EXECUTORS_CHANGED",
     "RUN_CANCEL",
     "RUN_ENDED",
     "RUN_PROGRESS",
@@ -41,6 +42,7 @@ RUN_ENDED = "run.ended"  # the run is terminal; key: run uid; value: the Run, in
 LOG_LINES = "log.lines"  # new log lines lie in the log store; key: run uid
 EVENT_ADDED = "event.added"  # the journal grew; key: event type
 DELIVERY_READY = "delivery.ready"  # an action is to be done; key: the rule
+EXECUTORS_CHANGED = "executors.changed"  # profiles or the active executor; key: an executor
 BROKER_STATE = "broker.state"  # `Broker.state()` has changed; never leaves the process
 
 

@@ -28,6 +28,7 @@ from flowdapt.domain.records import (
 )
 from flowdapt.domain.resource import Applied, Kind, Resource
 from flowdapt.domain.task import MetricPoint
+from flowdapt.ports.profiles import ProfileStore
 from flowdapt.ports.triggers import TriggerStore
 
 __all__ = ["LoadedRun", "MetricSeries", "Page", "ResourceWrite", "RunFilter", "Store", "StoreInfo"]
@@ -105,8 +106,8 @@ class StoreInfo:
     runs: Mapping[str, int]
 
 
-class Store(TriggerStore):
-    """Resources, runs and the journal, in one place with transactions."""
+class Store(TriggerStore, ProfileStore):
+    """Resources, runs, the journal and executor profiles, in one place with transactions."""
 
     # -- life ------------------------------------------------------------------------------------
 

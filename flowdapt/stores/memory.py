@@ -26,8 +26,8 @@ from flowdapt.stores.cursors import page_size
 from flowdapt.stores.documents import resource_event, selected
 from flowdapt.stores.memory_checking import broken
 from flowdapt.stores.memory_lists import SORTS, fits, page_of, slim
+from flowdapt.stores.memory_profiles import MemoryProfiles
 from flowdapt.stores.memory_runs import HeldRun
-from flowdapt.stores.memory_triggers import MemoryTriggers
 
 __all__ = ["MemoryStore"]
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 Resources = dict[tuple[str, str], list[Resource]]
 
 
-class MemoryStore(MemoryTriggers):
+class MemoryStore(MemoryProfiles):
     """A store without a file."""
 
     def __init__(self, clock: Clock) -> None:

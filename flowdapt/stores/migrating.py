@@ -13,8 +13,8 @@ from sqlalchemy.schema import CreateIndex
 
 from flowdapt.stores.building import dialect
 from flowdapt.stores.dialects import SQLITE
+from flowdapt.stores.profile_rows import metadata
 from flowdapt.stores.schema import MIGRATIONS
-from flowdapt.stores.trigger_rows import metadata
 
 __all__ = ["migrate"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from flowdapt.stores import statements
 from flowdapt.stores.dialects import SQLITE
+from flowdapt.stores.profile_rows import table
 from flowdapt.stores.sources import creation, every_statement
-from flowdapt.stores.trigger_rows import table
 
 __all__ = ["PREPARED", "module_text"]
 

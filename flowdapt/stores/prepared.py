@@ -106,10 +106,19 @@ PUT_CONSUMER = Sql("PUT_CONSUMER", "INSERT INTO consumer (name, cursor) VALUES (
 NEWEST_CURSOR = Sql("NEWEST_CURSOR", "SELECT coalesce(max(event.cursor), 0) AS coalesce_1 FROM event")
 FIRST_SINCE = Sql("FIRST_SINCE", "SELECT event.cursor FROM event WHERE run_id IS NULL AND event.time >= ? ORDER BY event.time, event.cursor LIMIT 1 OFFSET 0")
 OWN_EVENT = Sql("OWN_EVENT", "SELECT event.cursor, event.id, event.time, event.type, event.source, event.subject, event.run_id, event.seq, event.correlation_id, event.causation_depth, event.data FROM event WHERE run_id IS NULL AND event.id = ?")
+INSERT_PROFILE = Sql("INSERT_PROFILE", "INSERT INTO executor_profile (name, kind, options, created_at) VALUES (?, ?, ?, ?)")
+LIST_PROFILES = Sql("LIST_PROFILES", "SELECT executor_profile.name, executor_profile.kind, executor_profile.options, executor_profile.created_at FROM executor_profile ORDER BY executor_profile.name")
+GET_PROFILE = Sql("GET_PROFILE", "SELECT executor_profile.name, executor_profile.kind, executor_profile.options, executor_profile.created_at FROM executor_profile WHERE name = ?")
+DELETE_PROFILE = Sql("DELETE_PROFILE", "DELETE FROM executor_profile WHERE name = ?")
+GET_ACTIVE = Sql("GET_ACTIVE", "SELECT active_executor.name, active_executor.previous, active_executor.revision FROM active_executor")
+PUT_ACTIVE = Sql("PUT_ACTIVE", "INSERT INTO active_executor (id, name, previous, revision) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, previous = excluded.previous, revision = excluded.revision")
+COUNT_PINNED = Sql("COUNT_PINNED", "SELECT run.executor, count(*) AS count_1 FROM run WHERE state IN ('queued', 'running', 'cancelling') GROUP BY run.executor")
 
 CREATION: tuple[str, ...] = (
+    "\nCREATE TABLE active_executor (\n\tid INTEGER NOT NULL, \n\tname TEXT NOT NULL, \n\tprevious TEXT, \n\trevision BIGINT NOT NULL, \n\tCONSTRAINT pk_active_executor PRIMARY KEY (id), \n\tCONSTRAINT ck_active_executor_one CHECK (id = 1)\n)\n\n",
     "\nCREATE TABLE consumer (\n\tname TEXT NOT NULL, \n\tcursor BIGINT NOT NULL, \n\tCONSTRAINT pk_consumer PRIMARY KEY (name)\n)\n\n",
     "\nCREATE TABLE document (\n\tdigest TEXT NOT NULL, \n\tbody TEXT NOT NULL, \n\tused_at BIGINT NOT NULL, \n\tCONSTRAINT pk_document PRIMARY KEY (digest)\n)\n\n",
+    "\nCREATE TABLE executor_profile (\n\tname TEXT NOT NULL, \n\tkind TEXT NOT NULL, \n\toptions TEXT NOT NULL, \n\tcreated_at BIGINT NOT NULL, \n\tCONSTRAINT pk_executor_profile PRIMARY KEY (name)\n)\n\n",
     "\nCREATE TABLE fire (\n\tid INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, \n\trule TEXT NOT NULL, \n\tgeneration BIGINT NOT NULL, \n\tkind TEXT NOT NULL, \n\tscheduled_at BIGINT, \n\tevent_id TEXT, \n\tevent_cursor BIGINT, \n\tstate TEXT NOT NULL, \n\treason TEXT, \n\terror TEXT, \n\tslots BIGINT NOT NULL, \n\tuntil BIGINT, \n\tfired_at BIGINT NOT NULL, \n\truns TEXT NOT NULL, \n\tCONSTRAINT ck_fire_state CHECK (state IN ('started', 'waiting', 'skipped', 'missed', 'failed')), \n\tCONSTRAINT ck_fire_slots CHECK (slots >= 1)\n)\n\n",
     "CREATE INDEX ix_fire_recent ON fire (rule, fired_at) WHERE kind = 'condition'",
     "CREATE INDEX ix_fire_rule ON fire (rule, id)",

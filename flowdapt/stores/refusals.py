@@ -17,14 +17,18 @@ __all__ = [
     "ambiguous",
     "check_revision",
     "key_reused",
+    "no_profile",
     "no_resource",
     "no_rule_state",
     "no_run",
     "not_terminal",
     "out_of_turn",
+    "profile_exists",
+    "profile_in_use",
     "queue_full",
     "stale",
     "stale_rule",
+    "switched_meanwhile",
 ]
 
 
@@ -77,6 +81,42 @@ def no_rule_state(rule: str) -> NotFound:
 
 def stale_rule(rule: str) -> StaleRule:
     return StaleRule(f"trigger rule {rule!r} was changed, paused or deleted meanwhile")
+
+
+def no_profile(name: str) -> NotFound:
+    return NotFound(
+        f"there is no executor {name!r}", code="executor.not_found", fix="flowdapt executor ls"
+    )
+
+
+def profile_exists(name: str) -> Conflict:
+    return Conflict(
+        f"there is an executor {name!r} already",
+        code="executor.exists",
+        fix=f"choose another name, or  flowdapt executor rm {name}",
+    )
+
+
+def profile_in_use(name: str, *, active: bool, runs: int) -> Conflict:
+    if active:
+        return Conflict(
+            f"executor {name!r} is the active one",
+            code="executor.in_use",
+            fix="switch to another one first:  flowdapt use local",
+        )
+    return Conflict(
+        f"{runs} open run(s) are pinned to executor {name!r}",
+        code="executor.in_use",
+        fix="wait for them, or cancel them:  flowdapt runs ls --state running",
+    )
+
+
+def switched_meanwhile(name: str) -> StaleRevision:
+    return StaleRevision(
+        f"somebody else has switched to {name!r} meanwhile",
+        code="executor.switched_meanwhile",
+        fix="flowdapt executor ls",
+    )
 
 
 def check_revision(kind: str, name: str, wanted: int | None, current: int) -> None:

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"
+HEAD = "0003"
 VERSION_TABLE = "alembic_version"
 VERSION_QUERY = "SELECT version_num FROM alembic_version"
 

@@ -6,9 +6,9 @@ from functools import cache
 
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from flowdapt.stores import side_statements, statements, trigger_statements
+from flowdapt.stores import profile_statements, side_statements, statements, trigger_statements
 from flowdapt.stores.building import Statement, dialect
-from flowdapt.stores.trigger_rows import metadata
+from flowdapt.stores.profile_rows import metadata
 
 __all__ = ["creation", "every_statement", "statement", "warm"]
 
@@ -18,7 +18,7 @@ def every_statement() -> dict[str, Statement]:
     """Return all fixed statements by name, in the order of their writing."""
     return {
         name: value
-        for module in (statements, side_statements, trigger_statements)
+        for module in (statements, side_statements, trigger_statements, profile_statements)
         for name, value in vars(module).items()
         if isinstance(value, Statement)
     }

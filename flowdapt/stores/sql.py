@@ -52,13 +52,14 @@ from flowdapt.stores.lanes import WriterLane
 from flowdapt.stores.links import Base, Row
 from flowdapt.stores.reader_lane import ReaderLane
 from flowdapt.stores.records import micros
+from flowdapt.stores.sql_profiles import SqlProfiles
 from flowdapt.stores.sql_triggers import SqlTriggers
 from flowdapt.stores.texts import Texts
 
 __all__ = ["SqlStore"]
 
 
-class SqlStore(SqlTriggers, Store):
+class SqlStore(SqlTriggers, SqlProfiles, Store):
     """Resources, runs and journal in SQLite or PostgreSQL."""
 
     def __init__(self, base: Base, *, readers: int = 3) -> None:

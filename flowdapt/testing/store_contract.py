@@ -8,6 +8,7 @@ from __future__ import annotations
 from flowdapt.testing.store_deliveries import DeliveryContract
 from flowdapt.testing.store_lists import ListingContract
 from flowdapt.testing.store_ownership import OwnershipContract
+from flowdapt.testing.store_profiles import ProfileContract
 from flowdapt.testing.store_resources import JournalContract, ResourceContract
 from flowdapt.testing.store_submission import SubmissionContract
 from flowdapt.testing.store_triggers import TriggerContract
@@ -23,6 +24,7 @@ class StoreContract(
     JournalContract,
     TriggerContract,
     DeliveryContract,
+    ProfileContract,
 ):
     """Everything that `flowdapt.ports.store.Store` promises and a test can show.
 

@@ -27,8 +27,8 @@ from flowdapt.plugins import hookspecs
 from flowdapt.runtime import artifacts, objects
 from flowdapt.runtime.context import RunContext
 from flowdapt.settings import Settings
+from flowdapt.stores import profile_rows, trigger_rows
 from flowdapt.stores import rows as run_rows
-from flowdapt.stores import trigger_rows
 from tests.docs.codes import error_classes, exact_codes
 from tests.docs.commands import every_command
 from tests.docs.pages import ROOT
@@ -244,7 +244,7 @@ def client_parts() -> str:
 
 
 def database() -> str:
-    declared = {**vars(run_rows), **vars(trigger_rows)}
+    declared = {**vars(run_rows), **vars(trigger_rows), **vars(profile_rows)}
     classes = [one for one in declared.values() if hasattr(one, "__table__")]
     return table(
         ("Table", "Holds", "Columns"),

@@ -29,8 +29,8 @@ SECOND = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -91,7 +91,7 @@ def next_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The migrations of a release that is one step ahead."""
     place = tmp_path_factory.mktemp("next") / "migrations"
     shutil.copytree(schema.MIGRATIONS, place, ignore=shutil.ignore_patterns("__pycache__"))
-    (place / "versions" / "0003_colour.py").write_text(SECOND)
+    (place / "versions" / "0004_colour.py").write_text(SECOND)
     return place
 
 
@@ -144,7 +144,7 @@ async def test_an_older_schema_is_backed_up_and_migrated(
     info = await store.info()
     runs = (await store.list_runs(RunFilter())).items
     await store.close()
-    assert info.schema == "0003"
+    assert info.schema == "0004"
     assert len(runs) == 2
     with closing(sqlite3.connect(database)) as connection:
         colours = dict(connection.execute("SELECT state, colour FROM run").fetchall())
@@ -154,7 +154,7 @@ async def test_an_older_schema_is_backed_up_and_migrated(
     assert stages == (4,), "copying `run` must not cascade"
     (backup,) = (database.parent / "backups").iterdir()
     with closing(sqlite3.connect(backup)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0003",)
         assert connection.execute("SELECT count(*) FROM run").fetchone() == (2,)
 
 
@@ -241,7 +241,7 @@ async def test_a_migration_killed_at_any_statement_leaves_the_old_schema(
     assert int(done.stdout) > 20
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0003",)
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0004",)
         assert connection.execute("SELECT count(*) FROM stage").fetchone() == (4,)
 
 
