@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
-import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,33 +18,37 @@ import msgspec
 from flowdapt.domain.errors import DamagedValue, UnreadableValue, UnstorableResult
 from flowdapt.domain.task import Part, ValueRef
 from flowdapt.failpoints import failpoint
+from flowdapt.runtime.areas import write_all
+from flowdapt.runtime.held import CopyGone, find_copy
 from flowdapt.runtime.json_values import find_json
+from flowdapt.runtime.layout import lay_out, pickle_in, take_apart
 from flowdapt.runtime.pickling import dump, dump_whole, preview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flowdapt.runtime.layout import Piece
+
 __all__ = [
     "decode",
     "encode",
+    "load_pickle",
     "read_json",
     "read_parts",
+    "read_pickle",
     "store_inline",
     "store_parts",
     "verify",
     "write_file",
+    "write_pickle",
+    "write_text",
 ]
 
-_PAGE = 4096
-_HEAD = struct.Struct("<8sIQ")  # magic, length of the buffers' table, length of the pickle
-_MAGIC = b"fdvalue1"
-_WRITE_MAX = 1 << 30
 # Reading a small pickle back is cheap, and tells the producer what the consumer would meet.
 _PROBE_MAX_BYTES = 256 * 1024
 
 _read_parts = msgspec.msgpack.Decoder(tuple[Part, ...]).decode
-_read_table = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
-_write_table = msgspec.msgpack.Encoder().encode
+_write_parts = msgspec.msgpack.Encoder().encode
 
 
 def encode(
@@ -67,23 +70,38 @@ def encode(
     return _encode_pickle(value, length, root, name, inline_max_bytes, durable)
 
 
-def store_inline(ref: ValueRef, root: str, name: str) -> ValueRef:
-    """Write the bytes of an inline value to a file, durably and as they are: nothing is decoded."""
+def write_text(ref: ValueRef, root: str, name: str, text: Piece, *, durable: bool) -> ValueRef:
+    """Write a text as it is; return `ref` as that file."""
     location = f"{name}.{ref.codec}"
-    path = f"{root}/{location}"
-    if ref.codec == "pickle":
-        digest, size = _write_pickle(path, ref.data, (), durable=True)
-    else:
-        digest, size = _digest(ref.data), len(ref.data)
-        write_file(path, [(0, ref.data)], durable=True)
+    write_file(f"{root}/{location}", [(0, text)], durable=durable)
+    return _as_file(ref, location, len(text), _digest(text))
+
+
+def write_pickle(
+    ref: ValueRef, root: str, name: str, head: Piece, buffers: Sequence[Piece], *, durable: bool
+) -> ValueRef:
+    """Write a pickle and its buffers; return `ref` as that file."""
+    location = f"{name}.pickle"
+    digest, size = _write_pickle(f"{root}/{location}", head, buffers, durable=durable)
+    return _as_file(ref, location, size, digest)
+
+
+def _as_file(ref: ValueRef, location: str, size: int, digest: str) -> ValueRef:
     return msgspec.structs.replace(
         ref, kind="file", data=b"", location=location, size_bytes=size, sha256=digest
     )
 
 
+def store_inline(ref: ValueRef, root: str, name: str) -> ValueRef:
+    """Write the bytes of an inline value to a file, durably and as they are: nothing is decoded."""
+    if ref.codec == "pickle":
+        return write_pickle(ref, root, name, ref.data, (), durable=True)
+    return write_text(ref, root, name, ref.data, durable=True)
+
+
 def store_parts(ref: ValueRef, root: str, name: str) -> ValueRef:
     """Write the list of parts to a file, durably; the parts stay where they are."""
-    coded = _write_table(ref.parts)
+    coded = _write_parts(ref.parts)
     location = f"{name}.parts"
     write_file(f"{root}/{location}", [(0, coded)], durable=True)
     digest = _digest(coded)
@@ -111,7 +129,7 @@ def _encode_pickle(
 def _probe(head: bytes, buffers: Sequence[memoryview]) -> None:
     if len(head) <= _PROBE_MAX_BYTES:
         try:
-            _load(head, buffers)
+            load_pickle(head, buffers)
         except UnreadableValue as error:
             raise UnstorableResult(
                 f"the result can be pickled and not read back: {error.message}"
@@ -119,32 +137,15 @@ def _probe(head: bytes, buffers: Sequence[memoryview]) -> None:
 
 
 def _write_pickle(
-    path: str, head: bytes, buffers: Sequence[memoryview], *, durable: bool
+    path: str, head: Piece, buffers: Sequence[Piece], *, durable: bool
 ) -> tuple[str, int]:
     """Lay out table, pickle and buffers; return (sha256 of table and pickle, bytes of the file)."""
-    # Offsets do not change the table's length for long: leave room for the widest numbers.
-    room = _HEAD.size + 16 + 24 * len(buffers) + len(head)
-    table: list[tuple[int, int]] = []
-    position = _align(room)
-    for buffer in buffers:
-        table.append((position, buffer.nbytes))
-        position = _align(position + buffer.nbytes)
-    coded = _write_table(table)
-    front = b"".join((_HEAD.pack(_MAGIC, len(coded), len(head)), coded, head))
-    pieces: list[tuple[int, bytes | memoryview]] = [(0, front)]
-    pieces.extend((at, buffer) for (at, _), buffer in zip(table, buffers, strict=True))
+    pieces, total = lay_out(head, buffers)
     write_file(path, pieces, durable=durable)
-    last = table[-1][0] + table[-1][1] if table else len(front)
-    return _digest(front), last
+    return _digest(pieces[0][1]), total
 
 
-def _align(position: int) -> int:
-    return -(-position // _PAGE) * _PAGE
-
-
-def write_file(
-    path: str, pieces: Sequence[tuple[int, bytes | memoryview]], *, durable: bool
-) -> None:
+def write_file(path: str, pieces: Sequence[tuple[int, Piece]], *, durable: bool) -> None:
     """Write (offset, bytes) pieces under a temporary name and rename; no half file is ever seen."""
     folder, _, name = path.rpartition("/")
     temporary = f"{folder}/.{name}.{os.getpid()}.tmp"
@@ -152,7 +153,7 @@ def write_file(
     try:
         try:
             for offset, piece in pieces:
-                _write_all(handle, piece, offset)
+                write_all(handle, piece, offset)
             if durable:
                 os.fsync(handle)
         finally:
@@ -179,13 +180,6 @@ def _create(path: str, folder: str, *, durable: bool) -> int:
         return os.open(path, flags, 0o600)
 
 
-def _write_all(handle: int, piece: bytes | memoryview, offset: int) -> None:
-    view = memoryview(piece)
-    while view:
-        written = os.pwrite(handle, view[:_WRITE_MAX], offset)
-        view, offset = view[written:], offset + written
-
-
 def _sync_folder(folder: str) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -194,7 +188,7 @@ def _sync_folder(folder: str) -> None:
         os.close(handle)
 
 
-def _digest(content: bytes | memoryview) -> str:
+def _digest(content: Piece) -> str:
     # It brings OpenSSL along, 6 MiB that a worker of small values never needs.
     import hashlib
 
@@ -207,11 +201,13 @@ def _digest(content: bytes | memoryview) -> str:
 def decode(ref: ValueRef, root: str) -> Any:
     """Return the value behind a reference.
 
-    Raise DamagedValue before anything is unpickled when the bytes are not those that were written,
+    A live copy that the executor lends goes before the file. Raise DamagedValue before anything is unpickled when the bytes are not those that were written,
     UnreadableValue when they are and cannot become an object here.
     """
+    if ref.handle and (content := _find_live(ref)) is not None:
+        return _decode_live(ref, content)
     if ref.kind == "inline":
-        return msgspec.json.decode(ref.data) if ref.codec == "json" else _load(ref.data, [])
+        return msgspec.json.decode(ref.data) if ref.codec == "json" else load_pickle(ref.data, [])
     if ref.kind == "parts" or ref.codec == "parts":
         return _join(ref, root)
     if ref.kind == "mapping":
@@ -221,16 +217,35 @@ def decode(ref: ValueRef, root: str) -> Any:
         raise UnreadableValue(f"a value of kind {ref.kind!r} cannot be read by this worker")
     if ref.codec == "json":
         return msgspec.json.decode(read_json(ref, root))
-    return _unpickle(ref, _map(ref, root))
+    return load_pickle(*read_pickle(ref, root))
 
 
 def read_json(ref: ValueRef, root: str) -> bytes | memoryview:
     """Return the checked text of a JSON value."""
     if ref.kind == "inline":
         return ref.data
+    if ref.handle and (content := _find_live(ref)) is not None:
+        return content
     mapped = _map(ref, root)
     _check(ref, mapped)
     return mapped
+
+
+def _find_live(ref: ValueRef) -> memoryview | None:
+    """Map the live copy; None where a file serves as well, CopyGone where nothing does."""
+    copy = find_copy(ref.handle)
+    if copy is not None:
+        with suppress(OSError):
+            return copy.map()
+    if ref.kind == "cluster":
+        raise CopyGone(ref.handle)
+    return None
+
+
+def _decode_live(ref: ValueRef, content: memoryview) -> Any:
+    if ref.codec == "json":
+        return msgspec.json.decode(content)
+    return load_pickle(*take_apart(content, *pickle_in(content, ref.handle)))
 
 
 def read_parts(ref: ValueRef, root: str) -> tuple[Part, ...]:
@@ -291,24 +306,19 @@ def verify(ref: ValueRef, root: str) -> None:
 
 def _checked_head(ref: ValueRef, mapped: memoryview) -> tuple[int, int]:
     """Return where the pickle starts and stops, its bytes being those that were written."""
-    if len(mapped) < _HEAD.size:
-        raise DamagedValue(f"{ref.location} is too short for a value")
-    magic, table_size, head_size = _HEAD.unpack_from(mapped)
-    start = _HEAD.size + table_size
-    stop = start + head_size
-    if magic != _MAGIC or stop > len(mapped):
-        raise DamagedValue(f"{ref.location} is not a value's file")
+    start, stop = pickle_in(mapped, ref.location)
     _check(ref, mapped[:stop])
     return start, stop
 
 
-def _unpickle(ref: ValueRef, mapped: memoryview) -> Any:
-    start, stop = _checked_head(ref, mapped)
-    buffers = [mapped[at : at + size] for at, size in _read_table(mapped[_HEAD.size : start])]
-    return _load(mapped[start:stop], buffers)
+def read_pickle(ref: ValueRef, root: str) -> tuple[memoryview, list[memoryview]]:
+    """Return the checked pickle of a file and its buffers, mapped for this process alone."""
+    mapped = _map(ref, root)
+    return take_apart(mapped, *_checked_head(ref, mapped))
 
 
-def _load(head: bytes | memoryview, buffers: Sequence[memoryview]) -> Any:
+def load_pickle(head: Piece, buffers: Sequence[Piece]) -> Any:
+    """Make the object: for workers only, of bytes that one of them wrote. Raise UnreadableValue."""
     try:
         return pickle.loads(head, buffers=buffers)  # noqa: S301  (a worker; the hash was checked)
     except Exception as error:
