@@ -16,7 +16,8 @@ from textual.app import App
 import flowdapt
 from flowdapt.domain.errors import FlowdaptError
 from flowdapt.tui.clipboard import Clipboard
-from flowdapt.tui.commands import complete, find_command
+from flowdapt.tui.commands import find_command
+from flowdapt.tui.everywhere import Everywhere
 from flowdapt.tui.feed import Feed, Starter
 from flowdapt.tui.keys import KEYS, Key
 from flowdapt.tui.model.link import Link
@@ -24,7 +25,7 @@ from flowdapt.tui.model.news import ALL, News
 from flowdapt.tui.model.words import ASCII, UNICODE
 from flowdapt.tui.options import Options
 from flowdapt.tui.record import Record
-from flowdapt.tui.screens.catalogue import VIEWS, make_view
+from flowdapt.tui.screens.catalogue import make_detail, make_view
 from flowdapt.tui.screens.view import View
 from flowdapt.tui.themes import THEMES, role_of
 from flowdapt.tui.widgets.dialogs import Dialog
@@ -61,6 +62,7 @@ class FlowdaptApp(App[None]):
         self.now = now
         self.link = Link(flowdapt.__version__)
         self.record = Record()
+        self.everywhere = Everywhere(self)
         self.read_only = self.options.read_only
         self.zoomed = False
         self.glyphs = ASCII if self.options.ascii else UNICODE
@@ -143,9 +145,9 @@ class FlowdaptApp(App[None]):
         else:
             self.push_screen(name)
 
-    def open_run(self, uid: str, tab: str = "show") -> None:
-        """Open the detail of a run."""
-        self.say(f"{uid} {tab}: not built yet", "warn")
+    def open_detail(self, kind: str, *about: str) -> None:
+        """Open a screen about one thing, `DETAILS` in `catalogue` says which; `esc` comes back."""
+        self.push_screen(make_detail(kind, *about))
 
     @property
     def view(self) -> View | None:
@@ -185,13 +187,11 @@ class FlowdaptApp(App[None]):
         if command.key:
             await view.do(KEYS[command.key], *words[1:])
             return
-        method = getattr(view, command.method, None) or getattr(self, command.method, None)
+        method = view.find_method(command.method)
         if method is None:
             self.say(f"{command.name}: not here", "warn")
         else:
-            done = method(*words[1:])
-            if done is not None:
-                view.work(done)
+            view.carry_out(method, *words[1:])
 
     # --- colours ---------------------------------------------------------------------------------
 
@@ -214,6 +214,15 @@ class FlowdaptApp(App[None]):
 
     def watch_theme(self, theme: str) -> None:
         self._styles.clear()
+        self.call_after_refresh(self.redraw)
+
+    def redraw(self) -> None:
+        """Draw everything anew: what is drawn by hand knows nothing of themes and modes."""
+        for view in self._open_views():
+            view.set_class(self.zoomed, "zoomed")
+            view.redraw_bars()
+            for widget in view.query("*"):
+                widget.refresh()
 
     @property
     def theme_names(self) -> list[str]:
@@ -221,25 +230,3 @@ class FlowdaptApp(App[None]):
 
     def keymap_of(self, key: Key) -> str:
         return self.options.keys.get(key.id, key.keys)
-
-    # --- keys that are everywhere: in `everywhere` -------------------------------------------------
-
-    def act_back(self) -> None:
-        if len(self.screen_stack) > 2:  # noqa: PLR2004 - Textual's own screen and a view
-            self.pop_screen()
-
-    def act_quit(self) -> None:
-        self.exit()
-
-    def act_command(self) -> None:
-        view = self.view
-        if view is not None:
-            view.prompt.call(":", completes=lambda text: complete(text, self))
-
-
-def _view_method(name: str) -> Callable[[FlowdaptApp], None]:
-    return lambda self: self.show_view(name)
-
-
-for _name in VIEWS:
-    setattr(FlowdaptApp, f"act_view_{_name}", _view_method(_name))

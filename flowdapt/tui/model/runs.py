@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from flowdapt.domain.run import Run
 from flowdapt.tui.model.query import Query
 
@@ -125,9 +127,11 @@ class RunWindow:
                 run = self._runs.get(uid)
                 if run is None:
                     again = True
-                else:
-                    self._runs[uid] = _updated(run, data)
+                elif (new := _updated(run, data)) is not None:
+                    self._runs[uid] = new
                     changed.add(uid)
+                else:
+                    again = True
         return changed, again
 
     def _new(self, runs: Sequence[Run]) -> list[str]:
@@ -151,18 +155,22 @@ class RunWindow:
             self._runs.pop(uid, None)
 
 
-def _updated(run: Run, data: Mapping[str, Any]) -> Run:
-    """Return the run with what an event says of it."""
+def _updated(run: Run, data: Mapping[str, Any]) -> Run | None:
+    """Return the run with what an event says of it; None when that makes no sense of a run."""
     if run.state.terminal:
         return run
     started, finished = _instant(data.get("started_at")), _instant(data.get("finished_at"))
     began = started or run.started_at
     changed: dict[str, Any] = {
-        "state": data.get("state"), "reason": data.get("reason"), "partial": data.get("partial"),
+        "state": data.get("state"), "reason": data.get("reason"),
+        "partial": bool(data.get("partial")),
         "started_at": began, "finished_at": finished, "error": data.get("error"),
         "duration_s": (finished - began).total_seconds() if finished and began else None,
     }  # fmt: skip
-    return Run.model_validate(run.model_dump() | changed)
+    try:
+        return Run.model_validate(run.model_dump() | changed)
+    except ValidationError:
+        return None
 
 
 def _instant(value: Any) -> datetime | None:

@@ -65,7 +65,10 @@ class Runs(View):
 
     @property
     def heading(self) -> str:
-        return self.window.query.text
+        query = self.window.query
+        order = "" if query.newest_first else f"by {query.sort.lstrip('-')}"
+        marked = f"{len(self.runs.marks)} marked" if self.runs.marks else ""
+        return "   ".join(one for one in (query.text, order, marked) if one)
 
     def why_not(self, key: Key) -> str | None:
         if (
@@ -133,6 +136,18 @@ class Runs(View):
     async def on_paged_table_near_end(self, event: PagedTable.NearEnd) -> None:
         if event.below and self.window.next_cursor is not None:
             self.work(self._read_below(), only="more")
+        elif not event.below and self.window.previous_cursor is not None:
+            self.work(self._read_above(), only="more")
+
+    async def _read_above(self) -> None:
+        place, asked = self.window.previous_cursor, self.window.query
+        if place is not None:
+            page = await self.client.ask(
+                calls.list_(**asked.parameters, cursor=place[0], limit=PAGE)
+            )
+            if asked is self.window.query and place == self.window.previous_cursor:
+                self.window.add_above(page.items, page.next)
+                self._show()
 
     async def _read_below(self) -> None:
         cursor, asked = self.window.next_cursor, self.window.query
@@ -151,7 +166,19 @@ class Runs(View):
         self.query_one(RunPreview).show(self.runs.current)
 
     def on_resize(self, event: events.Resize) -> None:
-        self.query_one(RunPreview).display = event.size.width >= WIDE and not self.desk.zoomed
+        self.set_class(event.size.width < WIDE, "narrow")
+
+    def act_sort(self) -> None:
+        """Sort by the next order that the server knows."""
+        place = (_SORTS.index(self.window.query.sort) + 1) % len(_SORTS)
+        self.window.reset(self.window.query.sorted_by(_SORTS[place]))
+        self._show_order()
+        self.work(self._read_first(), only="head")
+
+    def _show_order(self) -> None:
+        sort = self.window.query.sort
+        self.runs.sorted_by = (sort.lstrip("-"), sort.startswith("-"))
+        self.redraw_bars()
 
     def act_open(self) -> None:
         self._to_detail("show")
@@ -162,7 +189,7 @@ class Runs(View):
     def _to_detail(self, tab: str) -> None:
         run = self.runs.current
         if run is not None:
-            self.desk.open_run(run.uid, tab)
+            self.desk.open_detail("run", run.uid, tab)
 
     def act_copy(self) -> None:
         self.desk.copy("\n".join(run.uid for run in self.runs.chosen))

@@ -6,7 +6,6 @@ why a key is off. Errors of what a key does are told, never raised.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -81,6 +80,11 @@ class View(Screen[None]):
         """Return what the header says besides the title."""
         return ""
 
+    def exported(self) -> tuple[str, str]:
+        """Return what `ctrl+s` writes: the ending of the file and its text. A list as CSV, else a picture."""
+        table = self.table
+        return ("svg", self.app.export_screenshot()) if table is None else ("csv", table.as_csv())
+
     # --- what a subclass uses --------------------------------------------------------------------
 
     @property
@@ -123,7 +127,11 @@ class View(Screen[None]):
     # --- keys ------------------------------------------------------------------------------------
 
     def method_of(self, key: Key) -> Callable[..., Any] | None:
-        return getattr(self, key.method, None) or getattr(self.app, key.method, None)
+        return self.find_method(key.method)
+
+    def find_method(self, name: str) -> Callable[..., Any] | None:
+        """Return what this screen does for a key or command, else what holds everywhere."""
+        return getattr(self, name, None) or getattr(self.desk.everywhere, name, None)
 
     async def action_act(self, id_: str) -> None:
         """Do what a key does, or say why not."""
@@ -135,11 +143,18 @@ class View(Screen[None]):
         if reason is not None or method is None:
             self.desk.say(f"{key.words}: {reason}", "warn")
             return
-        done = method(*words)
+        self.carry_out(method, *words)
+
+    def carry_out(self, method: Callable[..., Any], *words: str) -> None:
+        """Call what a key or a command does; tell what it refuses."""
+        try:
+            done = method(*words)
+        except FlowdaptError as error:
+            self.desk.tell_error(error)
+            return
         if inspect.isawaitable(done):
             # A question waits for its answer; the loop that brings the answer must not wait for it.
             self.work(done)
-        await asyncio.sleep(0)
 
     # --- coming and going ------------------------------------------------------------------------
 

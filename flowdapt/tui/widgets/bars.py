@@ -109,8 +109,9 @@ class Footer(Bar):
     def render(self) -> Text:
         pieces: list[tuple[str, str]] = []
         room = self.size.width
-        for key in _shown(self._view.keys):
-            off = self._view.why_not(key) is not None
+        view = self._view
+        for key in _shown([key for key in view.keys if key.footer and view.method_of(key)]):
+            off = view.why_not(key) is not None
             name = shown_key(self.desk.keymap_of(key))
             need = len(name) + len(key.words) + 3
             if need > room:
@@ -122,6 +123,5 @@ class Footer(Bar):
 
 
 def _shown(keys: Sequence[Key]) -> list[Key]:
-    """Return the keys of the footer: help first, so that it is never cut away."""
-    shown = [key for key in keys if key.footer]
-    return sorted(shown, key=lambda key: key.id != "help")
+    """Return help first, so that it is never cut away."""
+    return sorted(keys, key=lambda key: key.id != "help")

@@ -84,4 +84,4 @@ def _stretched(wanted: list[tuple[Column[R], int]], room: int) -> list[tuple[Col
 
 
 def _total(wanted: list[tuple[Column[R], int]]) -> int:
-    return sum(size + _GAP for _, size in wanted)
+    return sum(size + _GAP for _, size in wanted) - _GAP

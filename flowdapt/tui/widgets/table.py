@@ -6,6 +6,8 @@ and more pages are the screen's; it is told by messages when the cursor moved or
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -19,7 +21,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from flowdapt.tui.widgets.columns import Cell, Column, widths_of
-from flowdapt.tui.widgets.safe import fitted
+from flowdapt.tui.widgets.safe import fitted, safe
 
 if TYPE_CHECKING:
     from flowdapt.tui.app import FlowdaptApp
@@ -174,6 +176,15 @@ class PagedTable(ScrollView, Generic[R], can_focus=True):
         self.refresh()
         self.post_message(self.Moved(self))
 
+    def as_csv(self) -> str:
+        """Return all rows that are loaded, as their cells are drawn, spreadsheet formulas defused."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([column.title for column in self.columns])
+        for row in self._rows:
+            writer.writerow([_plain(column.cell(row, self.desk).text) for column in self.columns])
+        return out.getvalue()
+
     # --- where one looks -------------------------------------------------------------------------
 
     @property
@@ -291,6 +302,12 @@ class PagedTable(ScrollView, Generic[R], can_focus=True):
 
     def _on_focus_changed(self) -> None:
         self.refresh(Region(0, self._cursor - self._top + 1, self.size.width, 1))
+
+
+def _plain(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    shown = safe(text)
+    return f"'{shown}" if shown[:1] in {"=", "+", "-", "@"} else shown
 
 
 def fitted_raw(text: str, width: int) -> str:

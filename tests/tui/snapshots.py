@@ -1,0 +1,59 @@
+"""Compare pictures of screens with committed ones: `--update-snapshots` writes them anew.
+
+A picture is Textual's SVG with its random ids and fonts taken out. A test gives fixed data and a fixed
+clock; on a difference it is told which lines of text changed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import html
+import re
+from pathlib import Path
+
+from textual.app import App
+
+FOLDER = Path(__file__).parent / "pictures"
+SIZES = {"80x24": (80, 24), "140x40": (140, 40)}
+
+
+def normal(svg: str) -> str:
+    """Return a picture without what differs from one drawing to the next."""
+    mark = re.search(r"terminal-(\d+)-", svg)
+    svg = svg.replace(f"terminal-{mark[1]}", "terminal") if mark else svg
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    return re.sub(r"\n\s*\n+", "\n", svg)
+
+
+def text_lines(svg: str) -> list[str]:
+    """Return the text of a picture, one line of the terminal a line."""
+    rows: dict[float, list[tuple[float, str]]] = {}
+    pattern = r'<text[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>'
+    for x, y, text in re.findall(pattern, svg):
+        rows.setdefault(float(y), []).append((float(x), html.unescape(text).replace("\xa0", " ")))
+    ordered = sorted(rows.items())
+    return ["".join(text for _, text in sorted(pieces)).rstrip() for _, pieces in ordered]
+
+
+def compare(app: App[None], name: str, *, update: bool) -> None:
+    """Fail when what is on screen is not the committed picture `name`."""
+    path = FOLDER / f"{name}.svg"
+    drawn = normal(app.export_screenshot(title="flowdapt"))
+    if update:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(drawn, encoding="utf-8")
+        return
+    assert path.exists(), f"there is no picture {path.name} yet: run with --update-snapshots"
+    known = path.read_text(encoding="utf-8")
+    if drawn != known:
+        raise AssertionError(_difference(path.name, known, drawn))
+
+
+def _difference(name: str, known: str, drawn: str) -> str:
+    changed = list(
+        difflib.unified_diff(
+            text_lines(known), text_lines(drawn), "known", "drawn", n=0, lineterm=""
+        )
+    )
+    told = "\n".join(changed[2:]) if changed else "the text is the same: colours or places changed"
+    return f"{name} looks different (--update-snapshots takes it over)\n{told}"
