@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.metadata import Distribution, EntryPoint
 
-__all__ = ["LIBRARIES", "facts"]
+__all__ = ["LIBRARIES", "editable_plugins", "facts"]
 
 # The clusters' own, what values are encoded with, and what results are most often made of.
 LIBRARIES = (
@@ -48,6 +48,22 @@ def facts(libraries: Sequence[str] = LIBRARIES, *, gpus: float = 0.0) -> dict[st
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }
+
+
+def editable_plugins() -> dict[str, list[str]]:
+    """Return the top-level modules of plugins that are installed as somebody's folder, by plugin."""
+    from importlib.metadata import entry_points
+
+    return {
+        point.name: _top_level(point)
+        for point in entry_points(group=_PLUGINS)
+        if point.dist is not None and _editable(point.dist)
+    }
+
+
+def _top_level(point: EntryPoint) -> list[str]:
+    text = point.dist.read_text("top_level.txt") if point.dist else ""
+    return sorted({point.module.partition(".")[0], *(text or "").split()})
 
 
 def _versions(names: Sequence[str]) -> dict[str, str]:
