@@ -8,6 +8,7 @@ never shifts what follows. Sockets, waiting and what a bad frame means are left 
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,6 +24,10 @@ from flowdapt.domain.task import (
     TaskCall,
     WorkerEnvironment,
 )
+from flowdapt.runtime.held import Copy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "MESSAGE_MAX_BYTES",
@@ -30,11 +35,14 @@ __all__ = [
     "Assembler",
     "BadFrame",
     "FrameTooLarge",
+    "HostedCall",
     "Retiring",
     "Setup",
     "ToDaemon",
+    "encode_message",
     "pack",
     "read_call",
+    "read_hosted",
     "read_message",
     "read_setup",
 ]
@@ -49,10 +57,25 @@ _MORE = 1
 _ROOM = PACKET_MAX_BYTES - _HEADER.size
 
 
-class Setup(msgspec.Struct, frozen=True):
-    """The first message to a worker: where it finds things, and its limits."""
+class Setup(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The first message to a worker: where it finds things, and its limits.
+
+    hosted        it is the child of a cluster's worker: calls come as `HostedCall`, large results go
+                  back as memory.
+    shares_files  the values' root is the daemon's.
+    """
 
     environment: WorkerEnvironment
+    hosted: bool = False
+    shares_files: bool = True
+
+
+class HostedCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call with the live copies that its host lends; a large result is kept under `handle`."""
+
+    call: TaskCall
+    handle: str
+    copies: tuple[Copy, ...] = ()
 
 
 class Retiring(msgspec.Struct, frozen=True, tag="retiring"):
@@ -77,10 +100,16 @@ class FrameTooLarge(Exception):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_message = msgspec.msgpack.Decoder(list[ToDaemon]).decode
 _decode_call = msgspec.msgpack.Decoder(TaskCall).decode
+_decode_hosted = msgspec.msgpack.Decoder(HostedCall).decode
 _decode_setup = msgspec.msgpack.Decoder(Setup).decode
 
 
-def pack(number: int, content: TaskCall | Setup | list[ToDaemon]) -> list[bytes]:
+def encode_message(said: Sequence[ToDaemon]) -> bytes:
+    """Return the body of a message, for whoever carries it otherwise than in packets."""
+    return _encode(said)
+
+
+def pack(number: int, content: TaskCall | HostedCall | Setup | list[ToDaemon]) -> list[bytes]:
     """Return the packets of a message; raise FrameTooLarge."""
     body = _encode(content)
     if len(body) <= _ROOM:
@@ -105,6 +134,10 @@ def read_message(body: bytes | memoryview) -> list[ToDaemon]:
 
 def read_call(body: bytes | memoryview) -> TaskCall:
     return _decode_call(body)
+
+
+def read_hosted(body: bytes | memoryview) -> HostedCall:
+    return _decode_hosted(body)
 
 
 def read_setup(body: bytes | memoryview) -> Setup:

@@ -37,6 +37,7 @@ from flowdapt.runtime.binding import (
 )
 from flowdapt.runtime.context import RunContext, activate
 from flowdapt.runtime.failures import clean, describe
+from flowdapt.runtime.held import CopyGone
 from flowdapt.runtime.item_loop import ItemLoop, await_it, is_async, item_caller
 from flowdapt.runtime.masking import masker_of
 from flowdapt.runtime.modules import ImportFailed
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     Emit = Callable[[TaskEvent], None]
     Find = Callable[[str], Callable[..., Any]]
+    Keep = Callable[[Any, TaskCall, str, str], ValueRef]
 
 __all__ = ["Invoker", "StopBody"]
 
@@ -65,7 +67,8 @@ class Invoker:
     """Runs tasks in this process, one at a time per instance.
 
     `find` returns the callable that a target names; `enter` is told the context of each task
-    right before its body begins, when its inputs are there.
+    right before its body begins, when its inputs are there; `keep` makes a reference of a result
+    (value, call, values' root, name).
     """
 
     def __init__(
@@ -73,10 +76,12 @@ class Invoker:
         environment: WorkerEnvironment,
         find: Find,
         enter: Callable[[RunContext], None] = lambda context: None,
+        keep: Keep | None = None,
     ) -> None:
         self._environment = environment
         self._find = find
         self._enter = enter
+        self._keep = keep or _to_file
         self._root = environment.values_root
         self._sources = Sources(self._root)
         self._parameters: tuple[Any, Parameters] | None = None
@@ -92,6 +97,8 @@ class Invoker:
             return Cancelled("stopped")
         except SystemExit as stop:
             return _exited(call, stop, self._pid)
+        except CopyGone as gone:
+            return _missing(call, gone, self._pid)
         except ImportFailed as failed:
             error, retryable = failed.__cause__ or failed, False
         except BaseException as raised:
@@ -117,13 +124,8 @@ class Invoker:
         return Finished(self._encode(result, call, masker), took, worker_pid=self._pid)
 
     def _encode(self, result: Any, call: TaskCall, masker: Masker, suffix: str = "") -> ValueRef:
-        ref = values.encode(
-            result,
-            self._root,
-            f"{call.run.uid}/{call.stage}{suffix}.{call.attempt}.{call.epoch}",
-            inline_max_bytes=call.inline_max_bytes,
-            durable=call.durable,
-        )
+        name = f"{call.run.uid}/{call.stage}{suffix}.{call.attempt}.{call.epoch}"
+        ref = self._keep(result, call, self._root, name)
         if masker and ref.preview:
             return msgspec.structs.replace(ref, preview=masker.text(ref.preview))
         return ref
@@ -204,6 +206,12 @@ class Invoker:
         return items, bind_dependencies(parameters, placed, context, item_at=cut.source)
 
 
+def _to_file(result: Any, call: TaskCall, root: str, name: str) -> ValueRef:
+    return values.encode(
+        result, root, name, inline_max_bytes=call.inline_max_bytes, durable=call.durable
+    )
+
+
 def _type_of(ref: ValueRef) -> str:
     """Return the type that its preview tells, in parentheses."""
     try:
@@ -244,3 +252,9 @@ def _exited(call: TaskCall, stop: SystemExit, pid: int) -> Lost:
         "builtins.SystemExit", words, stage=call.stage, bases=("builtins.SystemExit",)
     )
     return Lost("exited", error, pid)
+
+
+def _missing(call: TaskCall, gone: CopyGone, pid: int) -> Lost:
+    kind = "flowdapt.ValueLost"
+    error = ErrorInfo(kind, str(gone), stage=call.stage, bases=(kind,))
+    return Lost("missing", error, pid, (gone.handle,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from flowdapt.runtime.failures import clean
 from flowdapt.runtime.frames import FrameTooLarge, ToDaemon, pack
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Sequence
 
 __all__ = ["Outbox"]
 
@@ -48,11 +49,14 @@ class Outbox:
             with self._lock:
                 self._send([self._waiting.popleft() for _ in range(len(self._waiting))])
 
-    def finish(self, *last: ToDaemon) -> None:
-        """Send what waits together with the outcome: one message, one wake-up of the daemon."""
+    def finish(self, *last: ToDaemon, descriptors: Sequence[int] = ()) -> None:
+        """Send what waits together with the outcome: one message, one wake-up of the daemon.
+
+        Descriptors go with the first packet; they may be closed afterwards.
+        """
         with self._lock:
             waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            self._send([*waiting, *last])
+            self._send([*waiting, *last], descriptors)
 
     def go_on_in_child(self) -> None:
         """Send each word at once: a forked child ends without notice, and has no watch thread.
@@ -63,9 +67,13 @@ class Outbox:
         self._waiting.clear()
         self._flush_count = 1
 
-    def _send(self, messages: list[ToDaemon]) -> None:
+    def _send(self, messages: list[ToDaemon], descriptors: Sequence[int] = ()) -> None:
         for packet in _packets(self._number, messages):
-            self._channel.send(packet)
+            if descriptors:
+                socket.send_fds(self._channel, [packet], descriptors)
+                descriptors = ()
+            else:
+                self._channel.send(packet)
 
 
 def _packets(number: int, messages: list[ToDaemon]) -> list[bytes]:

@@ -105,7 +105,7 @@ class Sources:
 
     def open(self, ref: ValueRef) -> Items:
         """Return the items behind a reference; raise BadBinding when it is no list."""
-        key = (ref.kind, ref.location, ref.sha256, ref.data, ref.parts)
+        key = (ref.kind, ref.location, ref.sha256, ref.data, ref.parts, ref.handle)
         if key != self._key:
             self.forget()
             self._kept = _open(ref, self._root)

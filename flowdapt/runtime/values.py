@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from flowdapt.runtime.layout import Piece
 
+    Content = tuple[bytes, Sequence[memoryview]]
+
 __all__ = [
     "decode",
     "encode",
@@ -36,6 +38,7 @@ __all__ = [
     "read_json",
     "read_parts",
     "read_pickle",
+    "shape",
     "store_inline",
     "store_parts",
     "verify",
@@ -58,16 +61,27 @@ def encode(
 
     `name` is the path of the file below `root`, without a suffix; small values need no file.
     """
+    ref, content = shape(value, inline_max_bytes)
+    if content is None:
+        return ref
+    head, buffers = content
+    if ref.codec == "json":
+        return write_text(ref, root, name, head, durable=durable)
+    return write_pickle(ref, root, name, head, buffers, durable=durable)
+
+
+def shape(value: Any, inline_max_bytes: int) -> tuple[ValueRef, Content | None]:
+    """Return a value's reference: whole when it is small, else with what is to be stored for it.
+
+    Raise UnstorableResult.
+    """
     length = len(value) if isinstance(value, list | tuple) else None
     text = find_json(value)
-    if text is not None:
-        if len(text) <= inline_max_bytes:
-            return ValueRef("inline", "json", text, size_bytes=len(text), length=length)
-        location = f"{name}.json"
-        write_file(f"{root}/{location}", [(0, text)], durable=durable)
-        digest = _digest(text)
-        return ValueRef("file", "json", b"", location, len(text), digest, length)
-    return _encode_pickle(value, length, root, name, inline_max_bytes, durable)
+    if text is None:
+        return _shape_pickle(value, length, inline_max_bytes)
+    if len(text) <= inline_max_bytes:
+        return ValueRef("inline", "json", text, size_bytes=len(text), length=length), None
+    return ValueRef("file", "json", size_bytes=len(text), length=length), (text, ())
 
 
 def write_text(ref: ValueRef, root: str, name: str, text: Piece, *, durable: bool) -> ValueRef:
@@ -108,22 +122,20 @@ def store_parts(ref: ValueRef, root: str, name: str) -> ValueRef:
     return ValueRef("file", "parts", b"", location, len(coded), digest, ref.length, ref.preview)
 
 
-def _encode_pickle(
-    value: Any, length: int | None, root: str, name: str, inline_max_bytes: int, durable: bool
-) -> ValueRef:
+def _shape_pickle(
+    value: Any, length: int | None, inline_max_bytes: int
+) -> tuple[ValueRef, Content | None]:
     head, buffers = dump(value)
     size = len(head) + sum(buffer.nbytes for buffer in buffers)
     shown = preview(value)
     if size <= inline_max_bytes:
         data = dump_whole(value) if buffers else head
         _probe(data, [])
-        return ValueRef(
-            "inline", "pickle", data, size_bytes=len(data), length=length, preview=shown
-        )
+        ref = ValueRef("inline", "pickle", data, size_bytes=len(data), length=length, preview=shown)
+        return ref, None
     _probe(head, buffers)
-    location = f"{name}.pickle"
-    digest, total = _write_pickle(f"{root}/{location}", head, buffers, durable=durable)
-    return ValueRef("file", "pickle", b"", location, total, digest, length, shown)
+    ref = ValueRef("file", "pickle", size_bytes=size, length=length, preview=shown)
+    return ref, (head, buffers)
 
 
 def _probe(head: bytes, buffers: Sequence[memoryview]) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec import structs
 
-from flowdapt.domain.task import Cancelled, Failed, LogLine, Lost, WorkerEnvironment
+from flowdapt.domain.task import Cancelled, Failed, LogLine, Lost
 from flowdapt.runtime.capture import (
     LINE_MAX_BYTES,
     Capture,
@@ -38,8 +38,10 @@ from flowdapt.runtime.frames import (
     Retiring,
     pack,
     read_call,
+    read_hosted,
     read_setup,
 )
+from flowdapt.runtime.held import lend
 from flowdapt.runtime.invoke import Invoker, StopBody
 from flowdapt.runtime.masking import masker_of
 from flowdapt.runtime.modules import Targets
@@ -49,6 +51,9 @@ from flowdapt.runtime.stage_logs import ContextLogHandler
 
 if TYPE_CHECKING:
     from flowdapt.domain.task import Outcome, TaskCall, TaskEvent
+    from flowdapt.runtime.areas import Area
+    from flowdapt.runtime.frames import Setup, ToDaemon
+    from flowdapt.runtime.keeping import Keeper
     from flowdapt.runtime.masking import Masker
 
 __all__ = ["main"]
@@ -63,9 +68,8 @@ CANCEL = b"c"
 class Worker:
     """The loop of a worker process."""
 
-    def __init__(
-        self, channel: socket.socket, control: socket.socket, environment: WorkerEnvironment
-    ) -> None:
+    def __init__(self, channel: socket.socket, control: socket.socket, setup: Setup) -> None:
+        environment = setup.environment
         self._pid = os.getpid()
         self._channel = channel
         self._control = control
@@ -91,7 +95,9 @@ class Worker:
 
             start_extensions(environment.extensions, targets.find)
         os.register_at_fork(after_in_child=self._go_on_in_child)
-        self._invoker = Invoker(environment, targets.find, self._enter)
+        self._keeper = _keeper(setup) if setup.hosted else None
+        keep = self._keeper.keep if self._keeper else None
+        self._invoker = Invoker(environment, targets.find, self._enter, keep)
         threading.Thread(target=self._watch, name="flowdapt-watch", daemon=True).start()
         self._baseline = Baseline()
 
@@ -104,7 +110,15 @@ class Worker:
         while size := receive(buffer):
             message = assembler.feed(view[:size])
             if message is not None:
-                self._serve_one(message[0], read_call(message[1]))
+                self._serve_one(message[0], self._read(message[1]))
+
+    def _read(self, body: bytes | memoryview) -> TaskCall:
+        if self._keeper is None:
+            return read_call(body)
+        hosted = read_hosted(body)
+        lend(hosted.copies)
+        self._keeper.begin(hosted.handle)
+        return hosted.call
 
     def _serve_one(self, number: int, call: TaskCall) -> None:
         self._outbox.begin(number)
@@ -119,13 +133,19 @@ class Worker:
             os._exit(0)
         leftover = self._leftover()
         last = [outcome] if leftover is None else [outcome, Retiring(leftover)]
-        self._outbox.finish(*last)
+        if self._keeper is None:
+            self._outbox.finish(*last)
+        else:
+            self._finish_hosted(self._keeper.take(), *last)
         if leftover is not None:
             self._leave(outcome)
         self._baseline.put_back()
         self._serving = False
         if self._cancel_asked:  # it came after we looked for what is left over
             self._leave(outcome)
+
+    def _finish_hosted(self, area: Area | None, *last: ToDaemon) -> None:
+        self._outbox.finish(*last, descriptors=() if area is None else (area.fd,))
 
     def _run(self, call: TaskCall) -> Outcome:
         masker = masker_of(call.secrets)
@@ -280,6 +300,12 @@ class Worker:
         os._exit(GONE)
 
 
+def _keeper(setup: Setup) -> Keeper:
+    from flowdapt.runtime.keeping import Keeper
+
+    return Keeper(shares_files=setup.shares_files)
+
+
 def _exit_code(outcome: Outcome) -> int:
     return 1 if isinstance(outcome, Lost) else 0
 
@@ -301,7 +327,7 @@ def main() -> None:
     if message is None:
         return
     try:
-        worker = Worker(channel, control, read_setup(message[1]).environment)
+        worker = Worker(channel, control, read_setup(message[1]))
     except Exception as error:  # an extension that fails: the daemon is told why
         _tell_unready(channel, error)
         raise

@@ -16,9 +16,9 @@ import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.domain.task import Cancelled, Failed, Finished, Lost, Started
-from flowdapt.plugins.executors.local.launch import fileno, launch
+from flowdapt.runtime.launch import fileno, launch
 from flowdapt.plugins.executors.local.output import Drain
-from flowdapt.plugins.executors.local.verdicts import START_TIMEOUT, lost, refused, tell_exit
+from flowdapt.runtime.verdicts import START_TIMEOUT, lost, refused, tell_exit
 from flowdapt.runtime.descendants import MARK, end_tree, sweep
 from flowdapt.runtime.frames import (
     PACKET_MAX_BYTES,
