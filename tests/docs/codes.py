@@ -26,10 +26,15 @@ def error_classes() -> list[type[errors.FlowdaptError]]:
 
 
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
-# What explains a state is no error, and is listed apart.
-EXPLAINS = "Reason"
+# What explains a state, or is found by a check, is no error, and is listed apart.
+KINDS = {"Reason": "explanation", "Finding": "finding"}
 # Where the words beside a code differ from use to use.
 MEANINGS = {
+    "executor.flowdapt_skew": "flowdapt has another version on workers than here, or is not there",
+    "executor.library_skew": "a library has another version on workers than here, or is not there",
+    "executor.platform_skew": "workers have another system or processor than here",
+    "executor.plugin_skew": "a plugin has another version on workers than here, or is not there",
+    "executor.python_skew": "workers run another Python than here",
     "name.invalid": "the name is outside the allowed alphabet or length",
     "resource.stale": "somebody changed the resource since it was read",
     "run.bad_input": "a value of the input does not fit the `input_schema`",
@@ -54,7 +59,7 @@ class Code:
     code: str
     message: str
     fix: str
-    explains: bool
+    kind: str = "error"
 
 
 def exact_codes() -> list[Code]:
@@ -71,14 +76,13 @@ def _uses() -> Iterator[Code]:
             texts = _texts(scope)
             for node in ast.walk(scope):
                 if isinstance(node, ast.Return) and (code := _code_in(node.value)):
-                    yield Code(code, "", "", explains=False)
+                    yield Code(code, "", "")
                 if isinstance(node, ast.Call) and (code := _code_of(node)):
                     # The nearest assignment above the call is the one that it uses.
                     known = {name: words for line, name, words in texts if line < node.lineno}
-                    explains = _callee(node) == EXPLAINS
-                    yield Code(
-                        code, _message(node, code, known), _named(node, "fix", known), explains
-                    )
+                    kind = KINDS.get(_callee(node), "error")
+                    fix = _named(node, "fix", known)
+                    yield Code(code, _message(node, code, known), fix, kind)
 
 
 def _scopes(tree: ast.Module) -> Iterator[ast.AST]:
@@ -121,7 +125,7 @@ def _callee(call: ast.Call) -> str:
 
 
 def _message(call: ast.Call, code: str, known: Mapping[str, str]) -> str:
-    named = _named(call, "message", known)
+    named = _named(call, "message", known) or _named(call, "words", known)
     if named:
         return named
     texts = [_words(value, known) for value in call.args]

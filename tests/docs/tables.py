@@ -111,13 +111,8 @@ def _has_status(error: type[errors.FlowdaptError]) -> bool:
     return not issubclass(error, errors.StartRefused | errors.Unreachable | errors.NonRetryable)
 
 
-def exact_error_codes() -> str:
-    rows = ((f"`{c.code}`", c.message, c.fix) for c in exact_codes() if not c.explains)
-    return table(("Code", "Says", "Way out"), rows)
-
-
-def explanations() -> str:
-    rows = ((f"`{c.code}`", c.message, c.fix) for c in exact_codes() if c.explains)
+def exact(kind: str) -> str:
+    rows = ((f"`{c.code}`", c.message, c.fix) for c in exact_codes() if c.kind == kind)
     return table(("Code", "Says", "Way out"), rows)
 
 
@@ -263,8 +258,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "run-states": run_states,
     "stage-states": stage_states,
     "error-codes": error_codes,
-    "exact-codes": exact_error_codes,
-    "explanations": explanations,
+    "exact-codes": lambda: exact("error"),
+    "explanations": lambda: exact("explanation"),
+    "findings": lambda: exact("finding"),
     "settings": settings,
     "cli-commands": cli_commands,
     "cli-options": cli_options,
