@@ -19,14 +19,18 @@ def ui(
     *,
     view: Annotated[str, Opt("--view", "what to show first", "NAME")] = "pulse",
     read_only: Annotated[bool, Opt("--read-only", "forbid changes")] = False,
-    web: Annotated[str | None, Opt("--web", "serve it to a browser on this port", "PORT")] = None,
+    web: Annotated[bool, Opt("--web", "serve it to a browser on this machine")] = False,
+    port: Annotated[int, Opt("--port", "with --web: the port; a free one if not given", "N")] = 0,
 ) -> int:
     """Open the workstation in this terminal, or with --web in a browser on this machine."""
-    if web is not None:
-        from flowdapt.tui.web.main import serve  # type: ignore[import-not-found]  # comes with the web face
+    if web:
+        from flowdapt.tui.web.main import serve
 
-        served: int = serve(session.common.server, web)
-        return served
+        return serve(
+            port=port,
+            arguments=_repeated(session, view, read_only),
+            say=lambda text: _say(session, text),
+        )
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblem(
             "the workstation needs a terminal", fix="flowdapt top, or flowdapt runs ls -o json"
@@ -40,6 +44,18 @@ def ui(
         read_only=read_only,
         start=_starter(session),
     )
+
+
+def _say(session: Session, text: str) -> None:
+    session.screen.ready(text + "\n")
+    session.screen.flush()
+
+
+def _repeated(session: Session, view: str, read_only: bool) -> list[str]:
+    """Return the options that hold in every tab as they were given here."""
+    server = ["--server", session.common.server] if session.common.server else []
+    colours = ["--no-color"] if session.common.no_color else []
+    return [*server, *colours, "--view", view, *(["--read-only"] if read_only else [])]
 
 
 def _starter(session: Session) -> Callable[[], object] | None:
