@@ -8,6 +8,7 @@ from typing import Annotated
 
 from flowdapt.cli.grammar import Commands, Opt
 from flowdapt.cli.session import Session
+from flowdapt.cli.starting import autostart_allowed, ensure_daemon
 from flowdapt.cli.usage import UsageProblem
 
 commands = Commands()
@@ -43,6 +44,7 @@ def ui(
         view=view,
         read_only=read_only,
         start=_starter(session),
+        autostart=autostart_allowed(),
     )
 
 
@@ -60,8 +62,4 @@ def _repeated(session: Session, view: str, read_only: bool) -> list[str]:
 
 def _starter(session: Session) -> Callable[[], object] | None:
     """Return what starts the local daemon; None where that is not allowed."""
-    from flowdapt.cli.starting import autostart_allowed, ensure_daemon
-
-    if not (session.local and autostart_allowed()):
-        return None
-    return lambda: ensure_daemon(session.paths)
+    return (lambda: ensure_daemon(session.paths)) if session.local else None

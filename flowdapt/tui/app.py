@@ -54,6 +54,7 @@ class FlowdaptApp(App[None]):
         *,
         options: Options | None = None,
         start: Starter | None = None,
+        autostart: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         first: str = "pulse",
     ) -> None:
@@ -67,6 +68,7 @@ class FlowdaptApp(App[None]):
         self.zoomed = False
         self.glyphs = ASCII if self.options.ascii else UNICODE
         self._make_transport, self.starter, self._first = transport, start, first
+        self._autostart = autostart
         self._views: dict[str, View] = {}
         self._missed: dict[View, set[str]] = {}
         self._styles: dict[str, Style] = {}
@@ -94,7 +96,7 @@ class FlowdaptApp(App[None]):
             self.link,
             tell=self._tell,
             now=self.now,
-            start=self.starter,
+            start=self.starter if self._autostart else None,
         )
         self.run_worker(self.feed.run(), group="feed", exit_on_error=True)
 
@@ -148,6 +150,11 @@ class FlowdaptApp(App[None]):
     def open_detail(self, kind: str, *about: str) -> None:
         """Open a screen about one thing, `DETAILS` in `catalogue` says which; `esc` comes back."""
         self.push_screen(make_detail(kind, *about))
+
+    def show_runs(self, filter_: str) -> None:
+        """Show the list of runs with a filter."""
+        self.show_view("runs")
+        self.call_later(self.obey, f"filter {filter_}")
 
     @property
     def view(self) -> View | None:

@@ -80,7 +80,7 @@ for _command in (
     Command("quit", "leave; the daemon and its runs go on", key="quit", also=("q", "exit")),
     Command("help", "the keys of this view", key="help"),
     Command("log", "what the TUI did, as commands", key="record"),
-    Command("theme", "choose a theme", method="act_theme", argument="[NAME]",
+    Command("theme", "the next theme, or the one named", key="theme", argument="[NAME]",
             completes=lambda app: app.theme_names),  # type: ignore[attr-defined]  # the app's, which imports this
     Command("readonly", "allow or forbid changes", key="read_only"),
     Command("filter", "filter this list", method="act_filter", argument="[WORDS]"),

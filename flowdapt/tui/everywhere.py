@@ -54,6 +54,16 @@ class Everywhere:
         if len(self._app.screen_stack) > 2:  # noqa: PLR2004 - Textual's own screen and a view
             self._app.pop_screen()
 
+    def act_start(self) -> None:
+        """Start the daemon that a person asks for, in the background."""
+        if self._app.starter is None:
+            raise InvalidInput(
+                "it is on another machine, or not to be started from here", fix="flowdapt up"
+            )
+        if self._app.link.usable:
+            raise InvalidInput("a daemon runs already", fix="1 shows how it is")
+        self._app.feed.start_with(self._app.starter)
+
     def act_quit(self) -> None:
         self._app.exit()
 

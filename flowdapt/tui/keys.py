@@ -76,6 +76,7 @@ _ALL = (
     _key("copy", "y", "copy id", "copy to the clipboard", "h"),
     _key("copy_yaml", "Y", "copy YAML", "copy the whole document", "h"),
     _key("refresh", "ctrl+r,f5", "read again", "", "dh"),
+    _key("start", "S", "start the daemon", "where there is none"),
     # What one does to a thing.
     _key("describe", "d", "describe", "everything about it"),
     _key("logs", "l", "logs", "what its stages said", "d"),

@@ -23,6 +23,7 @@ def new_app(
     view: str = "pulse",
     read_only: bool = False,
     start: Starter | None = None,
+    autostart: bool = True,
 ) -> FlowdaptApp:
     """Return the app on a daemon: a URL or the path of its socket."""
     options = read_options(config)
@@ -34,7 +35,7 @@ def new_app(
 
         return AsyncHttpxTransport(server.removeprefix("unix://"))
 
-    return FlowdaptApp(transport, options=options, start=start, first=view)
+    return FlowdaptApp(transport, options=options, start=start, autostart=autostart, first=view)
 
 
 def run(
@@ -44,8 +45,11 @@ def run(
     view: str = "pulse",
     read_only: bool = False,
     start: Starter | None = None,
+    autostart: bool = True,
 ) -> int:
     """Run the workstation in this terminal until it is left; return the exit code."""
-    app = new_app(server, config=config, view=view, read_only=read_only, start=start)
+    app = new_app(
+        server, config=config, view=view, read_only=read_only, start=start, autostart=autostart
+    )
     app.run()
     return app.return_code or 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
@@ -21,7 +20,6 @@ from flowdapt.tui.widgets.table import Cell, Column, PagedTable
 
 __all__ = ["RUN_COLUMNS", "Runs"]
 
-WIDE = 100
 _SORTS = ("-created", "created", "-started", "-finished", "-duration", "duration")
 _HEAD_EVERY_S = 1.0
 
@@ -33,13 +31,13 @@ def _state(run: Run, app: Any) -> Cell:
 
 RUN_COLUMNS: tuple[Column[Run], ...] = (
     Column("state", _state, width=12, must=True),
-    Column("name", lambda run, _: Cell(run.name), must=True),
-    Column("workflow", lambda run, _: Cell(run.workflow), must=True),
+    Column("name", lambda run, _: Cell(run.name), least=20, must=True),
+    Column("workflow", lambda run, _: Cell(run.workflow), least=10, must=True),
     Column("age", lambda run, app: Cell(age(run.created_at, app.now()), "dim"), right=True, sort="created"),
     Column("took", lambda run, app: Cell(took(run, app.now())), width=6, right=True, sort="duration"),
     Column("reason", lambda run, _: Cell(error_line(run), "dim"), flex=True),
-    Column("source", lambda run, _: Cell(run.source, "dim")),
-    Column("executor", lambda run, _: Cell(run.executor, "dim")),
+    Column("source", lambda run, _: Cell(run.source, "dim"), spare=True),
+    Column("executor", lambda run, _: Cell(run.executor, "dim"), spare=True),
 )  # fmt: skip
 
 
@@ -164,9 +162,6 @@ class Runs(View):
 
     def _preview(self) -> None:
         self.query_one(RunPreview).show(self.runs.current)
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.width < WIDE, "narrow")
 
     def act_sort(self) -> None:
         """Sort by the next order that the server knows."""

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import Screen
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LIST_KEYS", "View"]
 
+WIDE = 100
 LIST_KEYS = (
     "down", "up", "page_down", "page_up", "top", "bottom", "open", "filter", "sort", "mark",
     "mark_all", "copy", "copy_yaml", "refresh",
@@ -160,10 +162,22 @@ class View(Screen[None]):
 
     def on_mount(self) -> None:
         self.redraw_bars()
+        self.set_interval(1.0, self._tick)
+
+    def _tick(self) -> None:
+        """Draw ages and the banner's words as time goes by."""
+        if self.is_current:
+            self.redraw_bars()
+            if self.table is not None:
+                self.table.refresh()
 
     async def on_screen_resume(self) -> None:
         self.redraw_bars()
         await self.desk.catch_up(self)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Say to the style sheet that there is no room for two panes: class `narrow`."""
+        self.set_class(event.size.width < WIDE, "narrow")
 
     # --- the keys of lists -----------------------------------------------------------------------
 

@@ -107,8 +107,8 @@ class Footer(Bar):
         self._view = view
 
     def render(self) -> Text:
-        pieces: list[tuple[str, str]] = []
-        room = self.size.width
+        pieces = [(" 1-0", f"bold {self.style('key')}"), (" views ", self.style("dim"))]
+        room = self.size.width - 11
         view = self._view
         for key in _shown([key for key in view.keys if key.footer and view.method_of(key)]):
             off = view.why_not(key) is not None

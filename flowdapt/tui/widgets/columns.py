@@ -23,23 +23,30 @@ _FLEX_MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A text and what its colour means (a role of the theme). `keep`: also under the cursor."""
+    """A text and what its colour means (a role of the theme); or `parts` of it with a role each."""
 
-    text: str
+    text: str = ""
     role: str = ""
-    keep: bool = False
+    parts: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.parts:
+            object.__setattr__(self, "text", "".join(text for text, _ in self.parts))
 
 
 @dataclass(frozen=True)
 class Column(Generic[R]):
-    """A column. `flex` ones share what is left; without `must`, they go from the right when it is narrow.
+    """A column. `flex` ones share what is left; `least` lets a column shrink to that where it is narrow.
 
-    `sort` is the server's word to sort by; `width` is the least that it takes.
+    Where that is not enough, columns without `must` go, from the right; `spare` ones go before any shrinks. `width` is what it takes at
+    least where there is room; `sort` is the server's word to sort by.
     """
 
     title: str
     cell: Callable[[R, FlowdaptApp], Cell]
     width: int = 4
+    least: int = 0
+    spare: bool = False
     right: bool = False
     flex: bool = False
     must: bool = False
@@ -51,9 +58,15 @@ def widths_of(
 ) -> list[tuple[Column[R], int]]:
     """Return the columns that fit into the room, and how wide each is."""
     wanted = [(column, _wanted(column, seen, app)) for column in columns]
-    while _total(wanted) > room and (gone := _to_leave_out(wanted)) is not None:
+    while _total(wanted) > room and (gone := _spare(wanted)) is not None:
+        del wanted[gone]
+    while _total(_shrunk(wanted)) > room and (gone := _to_leave_out(wanted)) is not None:
         del wanted[gone]
     return _stretched(wanted, room)
+
+
+def _shrunk(wanted: list[tuple[Column[R], int]]) -> list[tuple[Column[R], int]]:
+    return [(column, min(size, column.least or size)) for column, size in wanted]
 
 
 def _wanted(column: Column[R], seen: Sequence[R], app: FlowdaptApp) -> int:
@@ -61,6 +74,11 @@ def _wanted(column: Column[R], seen: Sequence[R], app: FlowdaptApp) -> int:
     if column.flex:
         return max(least, _FLEX_LEAST)
     return max([least, *(cell_len(safe(column.cell(row, app).text)) for row in seen)])
+
+
+def _spare(wanted: list[tuple[Column[R], int]]) -> int | None:
+    places = [at for at, (column, _) in enumerate(wanted) if column.spare]
+    return places[-1] if places else None
 
 
 def _to_leave_out(wanted: list[tuple[Column[R], int]]) -> int | None:
@@ -77,8 +95,11 @@ def _stretched(wanted: list[tuple[Column[R], int]], room: int) -> list[tuple[Col
         share, rest = divmod(left, len(flexible))
         for number, at in enumerate(flexible):
             sizes[at] = min(sizes[at] + share + (1 if number < rest else 0), _FLEX_MOST)
+    floors = [size for _, size in _shrunk(wanted)]
     while left < 0 and sizes and max(sizes) > 1:
-        sizes[sizes.index(max(sizes))] -= 1
+        spare = [size - floor for size, floor in zip(sizes, floors, strict=True)]
+        most = spare if max(spare) > 0 else sizes
+        sizes[most.index(max(most))] -= 1
         left += 1
     return [(column, size) for (column, _), size in zip(wanted, sizes, strict=True)]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -31,6 +32,7 @@ __all__ = ["Cell", "Column", "PagedTable"]
 R = TypeVar("R")
 _NEAR = 20
 _EDGE = 2
+_MEASURED = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class PagedTable(ScrollView, Generic[R], can_focus=True):
         self._places: dict[str, int] = {}
         self._cursor = 0
         self._widths: list[tuple[Column[R], int]] = []
-        self._above = 0
+        self._measured_for = -1
 
     # --- what a screen reads ---------------------------------------------------------------------
 
@@ -125,7 +127,7 @@ class PagedTable(ScrollView, Generic[R], can_focus=True):
         self._places = {key: place for place, key in enumerate(self._keys)}
         self.marks &= self._places.keys()
         self.virtual_size = Size(0, len(self._rows))
-        self._measure()
+        self._measured_for = -1
         self._restore(before)
         self.refresh()
 
@@ -231,14 +233,15 @@ class PagedTable(ScrollView, Generic[R], can_focus=True):
     # --- drawing ---------------------------------------------------------------------------------
 
     def on_resize(self) -> None:
-        self._measure()
         self._into_sight()
 
-    def _measure(self) -> None:
-        room = self.size.width - _EDGE - (1 if len(self._rows) > self._height else 0)
-        height = self._height
-        seen = self._rows[self._top : self._top + 2 * height] or self._rows[:height]
-        self._widths = widths_of(self.columns, seen, room, self.desk)
+    def _sizes(self) -> list[tuple[Column[R], int]]:
+        """Return the columns and their widths, for what is loaded: scrolling moves none of them."""
+        width = self.scrollable_content_region.width
+        if width != self._measured_for:
+            self._measured_for = width
+            self._widths = widths_of(self.columns, self._rows[:_MEASURED], width - _EDGE, self.desk)
+        return self._widths
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -258,7 +261,7 @@ class PagedTable(ScrollView, Generic[R], can_focus=True):
         style = self.rich_style + Style.parse(f"bold {self.desk.colour('head')}")
         glyphs = self.desk.glyphs
         text = " " * _EDGE
-        for column, size in self._widths:
+        for column, size in self._sizes():
             arrow = ""
             if self.sorted_by is not None and self.sorted_by[0] == column.sort:
                 arrow = glyphs.down if self.sorted_by[1] else glyphs.up
@@ -277,12 +280,26 @@ class PagedTable(ScrollView, Generic[R], can_focus=True):
                 edge, base + Style.parse(f"bold {self.desk.colour('mark')}") if not here else base
             )
         ]
-        for column, size in self._widths:
+        for column, size in self._sizes():
             cell = column.cell(row, self.desk)
+            if cell.parts:
+                segments += self._parts(cell, size, base)
+                continue
             text = fitted(cell.text, size, right=column.right, more=glyphs.more) + "  "
-            style = base if here and not cell.keep else base + self.desk.style_of(cell.role)
+            style = base if here else base + self.desk.style_of(cell.role)
             segments.append(Segment(text, style))
         return Strip(segments).adjust_cell_length(width, base).apply_offsets(0, place)
+
+    def _parts(self, cell: Cell, size: int, base: Style) -> list[Segment]:
+        """Draw a cell of several colours: the last ones that fit."""
+        drawn, room = [], size
+        for text, role in reversed(cell.parts):
+            shown = safe(text)
+            if cell_len(shown) > room:
+                break
+            room -= cell_len(shown)
+            drawn.append(Segment(shown, base + self.desk.style_of(role)))
+        return [*reversed(drawn), Segment(" " * (room + 2), base)]
 
     # --- the mouse -------------------------------------------------------------------------------
 
