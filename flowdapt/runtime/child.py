@@ -72,6 +72,7 @@ class Child:
             os.set_blocking(pipe, False)
         self._mark = mark
         self._max_bytes = setup.environment.max_output_bytes
+        self._keeps = setup.hosted
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.poll()
         for number in (self._channel.fileno(), self._wake, *self._pipes):
@@ -106,7 +107,7 @@ class Child:
             self.cancel()
         try:
             try:
-                packets = pack(self._number, hosted)
+                packets = pack(self._number, hosted if self._keeps else hosted.call)
             except FrameTooLarge as error:
                 return refused(hosted.call, error), [], None
             outcome = self._drive(task, packets)

@@ -50,17 +50,21 @@ class Done(NamedTuple):
 
 
 class Hosted:
-    """The processes in which tasks of one environment run on behalf of this process."""
+    """The processes in which tasks of one environment run on behalf of this process.
+
+    `keeps` False: nothing is lent or kept, large results go to files as on the laptop.
+    """
 
     def __init__(
         self,
         environment: WorkerEnvironment,
         *,
         shares_files: bool = True,
+        keeps: bool = True,
         hidden_variables: tuple[str, ...] = ("DASK_", "RAY_"),
     ) -> None:
         self._environment = environment
-        self._setup = Setup(environment, hosted=True, shares_files=shares_files)
+        self._setup = Setup(environment, hosted=keeps, shares_files=shares_files)
         self._hidden = hidden_variables
         self._lock = threading.Lock()
         self._idle: list[tuple[Child, tuple[str, str]]] = []

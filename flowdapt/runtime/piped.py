@@ -32,7 +32,8 @@ __all__ = ["Answers", "Hello", "Open", "Refused", "Run", "Said", "Stop", "encode
 MAGIC = b"\nflowdapt pipe 1\n"
 _LENGTH = struct.Struct("<I")
 _FRAME_MAX_BYTES = MESSAGE_MAX_BYTES + 1024
-_EVERYTHING = 2**62
+# Of the daemon's environment, where it started us: stages get the secrets that they declare.
+_SECRETS = ("FLOWDAPT_SECRET_", "FLOWDAPT_DATABASE", "FLOWDAPT_BROKER")
 _STOP_EVERY_S = 0.05
 _PATIENCE_S = 10.0
 
@@ -149,12 +150,13 @@ class _Worker:
         """Send an answer; when nobody reads any more, the other pipe says so as well."""
         with self._lock, suppress(OSError):
             self._out.write(_framed(what))
+            self._out.flush()
 
     def obey(self, order: Order) -> None:
         if isinstance(order, Run):
-            # What lies in this process's memory nobody could fetch: large results go to files.
-            call = msgspec.structs.replace(order.call, store_max_bytes=_EVERYTHING)
-            thread = threading.Thread(target=self._run, args=(order.number, call), daemon=True)
+            thread = threading.Thread(
+                target=self._run, args=(order.number, order.call), daemon=True
+            )
             self._threads[order.number] = thread
             thread.start()
         elif isinstance(order, Stop):
@@ -199,7 +201,7 @@ def _orders(source: BinaryIO) -> Iterator[Order]:
 
 def main() -> None:
     """Serve the orders on stdin until it ends."""
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anybody prints must not shift the answers
     orders = _orders(sys.stdin.buffer)
     first = next(orders, None)
@@ -207,7 +209,9 @@ def main() -> None:
         sys.exit("the first order is not `open`: is this flowdapt the one that the daemon has?")
     from flowdapt.runtime.hosted import Hosted
 
-    worker = _Worker(Hosted(first.environment), out)
+    # What lies in this process's memory nobody could fetch: large results go to files.
+    hosted = Hosted(first.environment, keeps=False, hidden_variables=_SECRETS)
+    worker = _Worker(hosted, out)
     out.write(MAGIC)
     worker.answer(Hello(facts()))
     try:
