@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
-__all__ = ["broker_risks", "database_risks", "is_local_host"]
+__all__ = ["broker_risks", "cluster_risks", "database_risks", "is_local_host"]
 
 _TLS_SCHEMES = frozenset({"tls", "rediss"})
 _TLS_MODES = frozenset({"require", "verify-ca", "verify-full"})
@@ -37,6 +37,18 @@ def broker_risks(url: str) -> list[str]:
     if not login.strip(":"):
         risks.append("a login")
     return risks
+
+
+def cluster_risks(address: str, *, encrypted: bool, authenticated: bool) -> list[str]:
+    """Return in words what is missing for a cluster on another machine; empty when nothing is.
+
+    Whoever reaches a cluster's port runs code there. An empty address is a cluster started here.
+    """
+    place = address.partition("://")[2] or address
+    if is_local_host(_host_of(place.partition("/")[0].rpartition("@")[2])):
+        return []
+    risks = [] if encrypted else ["TLS"]
+    return risks if authenticated else [*risks, "a proof of who connects"]
 
 
 def _host_of(place: str) -> str:

@@ -15,7 +15,7 @@ import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.domain.task import Lost
-from flowdapt.plugins.executors.local.ending import Guard, new_mark, sweep_stale
+from flowdapt.plugins.ending import Guard, new_mark, sweep_stale
 from flowdapt.plugins.executors.local.gpus import GpuShares
 from flowdapt.plugins.executors.local.options import LocalOptions
 from flowdapt.plugins.executors.local.process import WorkerProcess

@@ -16,9 +16,7 @@ import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.domain.task import Cancelled, Failed, Finished, Lost, Started
-from flowdapt.runtime.launch import fileno, launch
 from flowdapt.plugins.executors.local.output import Drain
-from flowdapt.runtime.verdicts import START_TIMEOUT, lost, refused, tell_exit
 from flowdapt.runtime.descendants import MARK, end_tree, sweep
 from flowdapt.runtime.frames import (
     PACKET_MAX_BYTES,
@@ -30,6 +28,8 @@ from flowdapt.runtime.frames import (
     pack,
     read_message,
 )
+from flowdapt.runtime.launch import fileno, launch
+from flowdapt.runtime.verdicts import START_TIMEOUT, lost, refused, tell_exit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Decide how nothing outlives the daemon: marks on workers, a guard beside them, a sweep at start.
+"""Decide how nothing outlives the daemon: marks on what executors start, a guard beside them, a sweep at start.
 
 A mark is `<data directory>:<pid>.<start time of that process>:<executor>:<worker>:` in the environment of
 a worker and of what it starts.
