@@ -21,6 +21,7 @@ __all__ = [
     "Kinds",
     "Limit",
     "Pairs",
+    "Seconds",
     "Segment",
     "Stage",
     "Text",
@@ -44,6 +45,7 @@ Cursor = Annotated[str | None, Query(max_length=1024, description="`next` of the
 Pairs = Annotated[
     list[str], Query(default_factory=list, description="`name=value`; all must match.")
 ]
+Seconds = Annotated[float | None, Query(ge=0, le=1e9, allow_inf_nan=False)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_rfc_3339)]
 Key = Annotated[

@@ -59,7 +59,8 @@ class ResourceWrite:
 class RunFilter:
     """Which runs to list. `q` matches name or uid prefix or workflow substring; `labels` all match.
 
-    `trigger` is the rule that started them. `sort` is one of created (default), started, finished,
+    `trigger` is the rule that started them. `longer_s` and `shorter_s` choose runs that have
+    ended by how long they took. `sort` is one of created (default), started, finished,
     duration, each with an optional leading `-` for descending (`-created` is the default).
     """
 
@@ -72,6 +73,8 @@ class RunFilter:
     labels: Mapping[str, str] | None = None
     parent: str | None = None
     trigger: str | None = None
+    longer_s: float | None = None
+    shorter_s: float | None = None
     sort: str = "-created"
 
 

@@ -102,6 +102,7 @@ def _narrow(question: Question, where: RunFilter) -> None:
     for condition, value in given.items():
         if value is not None:
             question.where(condition, value)
+    _narrow_duration(question, where)
     question.either("run.state = ?", [str(state) for state in sorted(where.states)])
     if where.q:
         question.where(
@@ -112,6 +113,15 @@ def _narrow(question: Question, where: RunFilter) -> None:
         )
     for pair in sorted((where.labels or {}).items()):
         question.where(_contains("labels"), labels_text(dict([pair]))[1:-1])
+
+
+def _narrow_duration(question: Question, where: RunFilter) -> None:
+    took = SORTS["duration"]
+    if where.longer_s is not None:
+        question.where(f"{took} > ?", round(where.longer_s * 1_000_000))
+    if where.shorter_s is not None:
+        # A run that has not ended counts as -1.
+        question.where(f"{took} >= 0 AND {took} < ?", round(where.shorter_s * 1_000_000))
 
 
 def _contains(column: str) -> str:

@@ -54,9 +54,16 @@ def fits(run: RunRecord, where: RunFilter) -> bool:
         and all(wanted is None or wanted == has for wanted, has in exact)
         and (where.since is None or run.created_at >= where.since)
         and (where.until is None or run.created_at < where.until)
+        and _took_so_long(run, where)
         and (not where.q or _matches(run, where.q))
         and (where.labels or {}).items() <= run.labels.items()
     )
+
+
+def _took_so_long(run: RunRecord, where: RunFilter) -> bool:
+    took = _since_start(run)
+    longer = where.longer_s is None or took > round(where.longer_s * 1_000_000)
+    return longer and (where.shorter_s is None or 0 <= took < round(where.shorter_s * 1_000_000))
 
 
 def _matches(run: RunRecord, q: str) -> bool:

@@ -138,6 +138,21 @@ class ListingContract(OpensStore):
                 page = await store.list_runs(where)
                 assert [run.uid for run in page.items] == [uid[name] for name in names], where
 
+    async def test_runs_that_have_ended_are_chosen_by_how_long_they_took(self) -> None:
+        start, minute = datetime(2026, 1, 1, tzinfo=UTC), timedelta(minutes=1)
+        async with self.opened() as store:
+            await _submit(store, 1)
+            uids = []
+            for minutes in (1, 5, 9):
+                new = await store.submit(new_run(owner="me", created_at=start, started_at=start))
+                await finish(store, new.run, new.stages, finished_at=start + minutes * minute)
+                uids.append(new.run.uid)
+            longer = await store.list_runs(RunFilter(longer_s=300))
+            shorter = await store.list_runs(RunFilter(shorter_s=300))
+            both = await store.list_runs(RunFilter(longer_s=60, shorter_s=540, sort="duration"))
+        found = [[run.uid for run in page.items] for page in (longer, shorter, both)]
+        assert found == [[uids[2]], [uids[0]], [uids[1]]]
+
     async def test_a_foreign_cursor_and_an_unknown_sort_are_refused(self) -> None:
         async with self.opened() as store:
             await _submit(store, 3)

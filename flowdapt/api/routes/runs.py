@@ -12,7 +12,18 @@ from starlette.responses import Response
 
 from flowdapt.api import direct
 from flowdapt.api.answers import answer, backend_of
-from flowdapt.api.parameters import Cursor, Ident, Instant, Key, Limit, Pairs, Stage, Text, pairs
+from flowdapt.api.parameters import (
+    Cursor,
+    Ident,
+    Instant,
+    Key,
+    Limit,
+    Pairs,
+    Seconds,
+    Stage,
+    Text,
+    pairs,
+)
 from flowdapt.api.routing import (
     Responses,
     Wire,
@@ -159,6 +170,8 @@ async def list_runs(
     label: Pairs,
     parent: Text = None,
     trigger: Annotated[Text, Query(description="Started by this trigger rule.")] = None,
+    longer: Annotated[Seconds, Query(description="Took more than so many seconds.")] = None,
+    shorter: Annotated[Seconds, Query(description="Took less than so many seconds.")] = None,
     sort: Literal[
         "created", "-created", "started", "-started",
         "finished", "-finished", "duration", "-duration",
@@ -177,6 +190,8 @@ async def list_runs(
         labels=pairs("label", label) or None,
         parent=parent,
         trigger=trigger,
+        longer_s=longer,
+        shorter_s=shorter,
         sort=sort,
     )
     page = await backend_of(request).runs.list_(where, cursor=cursor, limit=limit)

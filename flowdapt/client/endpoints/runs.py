@@ -85,15 +85,17 @@ def list_(
     label: Sequence[str] = (),
     parent: str | None = None,
     trigger: str | None = None,
+    longer: float | None = None,
+    shorter: float | None = None,
     sort: str | None = None,
     cursor: str | None = None,
     limit: int | None = None,
 ) -> Call[Page[Run]]:
-    """List runs, newest first, without stages, input and result. Labels are `name=value`."""
+    """List runs, newest first, without stages, input and result. Labels are `name=value`, times seconds."""
     given = {
         "state": list(state), "workflow": workflow, "namespace": namespace, "since": since,
         "until": until, "q": q, "label": list(label), "parent": parent, "trigger": trigger,
-        "sort": sort, "cursor": cursor, "limit": limit,
+        "longer": longer, "shorter": shorter, "sort": sort, "cursor": cursor, "limit": limit,
     }  # fmt: skip
     return Call(request("GET", "runs", given=given), lambda answer: page(answer, _run_of))
 
