@@ -17,10 +17,21 @@ from starlette.routing import BaseRoute, Match, Route
 from flowdapt import __version__
 from flowdapt.api.answers import API
 from flowdapt.api.problems import HttpProblem, bug, problem_response
-from flowdapt.api.routes import artifacts, events, logs, resources, runs, secrets, system, triggers
+from flowdapt.api.routes import (
+    artifacts,
+    events,
+    executors,
+    logs,
+    resources,
+    runs,
+    secrets,
+    system,
+    triggers,
+)
 from flowdapt.api.routes.secrets import SecretValue
 from flowdapt.api.routing import DOCUMENTED
 from flowdapt.domain.errors import FlowdaptError
+from flowdapt.domain.executor_profile import NewProfile, SwitchRequest
 from flowdapt.domain.resource import Resource
 from flowdapt.domain.run import RetryRequest, RunRequest
 from flowdapt.domain.trigger_views import EventChoice, PauseRequest
@@ -36,11 +47,12 @@ _ROUTERS = (
     events.router,
     artifacts.router,
     triggers.router,
+    executors.router,
     resources.router,
 )
 # Bodies are read in validation mode, everything else is written.
 _READ: frozenset[type[BaseModel]] = frozenset(
-    {RunRequest, RetryRequest, SecretValue, EventChoice, PauseRequest}
+    {RunRequest, RetryRequest, SecretValue, EventChoice, PauseRequest, NewProfile, SwitchRequest}
 )
 
 

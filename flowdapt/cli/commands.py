@@ -92,6 +92,16 @@ ENTRIES: tuple[Entry, ...] = (
         ("secret|secrets*", "set|ls|rm", "values that only named stages see", "secret"),
     ),
     *_entries(
+        "Where stages run",
+        ("use", "NAME|URL|-", "check an executor and switch to it: laptop to cluster", "use"),
+        (
+            "executor|executors*",
+            "ls|add|check|workers|rm",
+            "what runs the stages",
+            "executor",
+        ),
+    ),
+    *_entries(
         "The daemon",
         ("up", "[--foreground]", "start the daemon; return when it is ready", "up"),
         ("down", "[--now]", "let running stages end and stop the daemon", "up"),
@@ -100,7 +110,6 @@ ENTRIES: tuple[Entry, ...] = (
         ("events", "[-f] [--type GLOB]", "what has happened", "events"),
         ("post", "TYPE [--data JSON|@FILE]", "tell an event of your own; rules see it", "events"),
         ("metrics", "[NAME]", "the daemon's figures (Prometheus)", "status"),
-        ("executor|executors*", "ls|workers", "what runs the stages", "executor"),
         ("plugin|plugins*", "ls|check", "what is plugged in", "plugin"),
         ("db*", "migrate|backup|restore|gc", "care for the database", "db"),
         ("service*", "install|remove", "run the daemon under systemd", "service"),

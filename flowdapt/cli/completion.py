@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from flowdapt.cli.commands import ENTRIES, find_entry
@@ -16,7 +17,7 @@ from flowdapt.cli.kinds import KIND_WORDS
 from flowdapt.cli.reading import FIRE_STATES, RUN_STATES
 from flowdapt.cli.screen import Screen
 from flowdapt.cli.session import Common, Session
-from flowdapt.client.endpoints import artifacts, resources, runs, system
+from flowdapt.client.endpoints import artifacts, executors, resources, runs, system
 from flowdapt.client.wire import Call
 
 commands = Commands()
@@ -178,6 +179,16 @@ def _names_of(words: Sequence[str]) -> Iterable[str]:
     return _offer(kind)(words)
 
 
+def _kinds_of_executors() -> Iterator[str]:
+    """Offer what plugins provide as `executor:KIND`; the local one is there once and for all."""
+    for provided in _asked(system.plugins(), lambda row: " ".join(row.get("provides") or ())):
+        yield from (
+            word.removeprefix("executor:")
+            for word in provided.split()
+            if word.startswith("executor:") and word != "executor:local"
+        )
+
+
 _OFFERS: dict[str, Offer] = {
     "kind": lambda _: KIND_WORDS,
     "resource-kind": lambda _: resources.PATHS,
@@ -189,6 +200,8 @@ _OFFERS: dict[str, Offer] = {
     "artifact": lambda _: _asked(artifacts.list_(), _own_name),
     "trigger_rule": lambda _: _asked(resources.list_("trigger_rule", limit=200), _own_name),
     "fire-state": lambda _: FIRE_STATES,
-    "executor": lambda _: _asked(system.executors(), _own_name),
+    "executor": lambda _: _asked(executors.list_(), _own_name),
+    "usable": lambda _: chain((executors.BACK,), _asked(executors.list_(), _own_name)),
+    "executor-kind": lambda _: _kinds_of_executors(),
     "secret": lambda _: _asked(system.list_secrets(), _own_name),
 }

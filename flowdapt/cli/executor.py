@@ -1,27 +1,141 @@
-"""Commands about executors: `flowdapt executor …`."""
+"""Commands about executors: `flowdapt executor …`. The switch to one is `use.py`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from flowdapt.cli.grammar import Arg, Commands
+from flowdapt.cli.cells import duration
+from flowdapt.cli.findings import failed_of, show_findings, unreachable
+from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.lists import EXECUTORS, WORKER_COLUMNS
 from flowdapt.cli.session import Session
+from flowdapt.cli.usage import UsageProblem
+from flowdapt.client.endpoints import executors as calls
 from flowdapt.client.endpoints import system
 
 commands = Commands()
 
+UNREACHED = 7
+# What begins so, or is one of these words, is JSON; all else is the text that was typed, also `0042`.
+_JSON_BEGINS, _JSON_WORDS = ("{", "[", '"'), ("true", "false", "null")
+
+ExecutorName = Annotated[str, Arg("name of the executor", "NAME", "executor")]
+
 
 @commands.add("ls")
 def ls(session: Session) -> None:
-    """List the executor profiles and how busy they are."""
+    """List the executors: the active one, how each is, how busy, how many workers."""
     session.output.many(session.ask(EXECUTORS.call()), EXECUTORS.columns)
+
+
+@commands.add(
+    "add",
+    epilog="A value that is a secret:  --option password='${secret:NAME}'  (flowdapt secret set NAME)",
+)
+def add(
+    session: Session,
+    name: Annotated[str, Arg("how it is called from now on", "NAME")],
+    kind: Annotated[str, Arg("dask, ray, or what a plugin brings", "KIND", "executor-kind")],
+    *,
+    address: Annotated[
+        str | None, Opt("--address", "the cluster's; without it one is started here", "URL")
+    ] = None,
+    storage: Annotated[
+        str | None, Opt("--storage", "where workers find artifacts (s3://…)", "URL")
+    ] = None,
+    option: Annotated[
+        list[str] | None, Opt("--option", "an option of the kind; repeat for more", "NAME=VALUE")
+    ] = None,
+    insecure: Annotated[
+        bool, Opt("--insecure", "allow another machine without TLS and authentication")
+    ] = False,
+) -> None:
+    """Keep the configuration of an executor under a name. Nothing is opened yet."""
+    options = _options(option or [])
+    given = {"address": address, "storage": storage, "insecure": insecure or None}
+    options |= {key: value for key, value in given.items() if value is not None}
+    made = session.ask(calls.add(name, kind, options))
+    session.output.one(made, lambda: _added(session, made), name=made["name"])
+
+
+def _added(session: Session, made: dict[str, Any]) -> None:
+    session.screen.styled(("✔ ", "good"), (f"{made['name']} ({made['kind']})", "bold"))
+    session.screen.note(
+        f"  look at it: flowdapt executor check {made['name']}   run there: flowdapt use {made['name']}",
+        "dim",
+    )
+
+
+def _options(words: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise UsageProblem(
+                f"--option {word!r} is not name=value", fix="write --option name=value"
+            )
+        found[name] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    if text in _JSON_WORDS or text.startswith(_JSON_BEGINS):
+        from flowdapt.cli.reading import value_of
+
+        return value_of(text)
+    return text
+
+
+@commands.add(
+    "check",
+    epilog="Exit code: 0 nothing failed, 1 something did, 7 it cannot be opened.",
+)
+def check(session: Session, name: ExecutorName) -> int:
+    """Open an executor if need be, compare versions, look at workers and storage, run a small task."""
+    _say_that_it_takes_time(session, name)
+    found = session.ask(calls.check(name))
+    session.output.one(found, lambda: _show(session, found), name=found["name"])
+    return exit_code(found["findings"])
+
+
+def _show(session: Session, found: dict[str, Any]) -> None:
+    show_findings(session.screen, found["findings"])
+    took = duration(found.get("took_s"))
+    if found["passed"]:
+        session.screen.styled(
+            ("✔ ", "good"), (f"{found['name']} can be used", "bold"), (f"  {took}", "dim")
+        )
+    else:
+        session.screen.styled(("✖ ", "bad"), (f"{found['name']} cannot be used as it is", "bold"))
+
+
+def exit_code(findings: list[dict[str, Any]]) -> int:
+    """Return 1 when a check failed, 7 when there was nothing to check."""
+    return UNREACHED if unreachable(findings) else int(bool(failed_of(findings)))
+
+
+def _say_that_it_takes_time(session: Session, name: str) -> None:
+    if session.output.for_people and session.screen.live:
+        session.screen.note(f"looking at {name} …", "dim")
 
 
 @commands.add("workers")
 def workers(
     session: Session,
-    name: Annotated[str, Arg("name of the executor", "NAME", "executor")] = "local",
+    name: Annotated[
+        str | None, Arg("name of the executor; the active one if left out", "NAME", "executor")
+    ] = None,
 ) -> None:
     """List the workers of an executor as they are now."""
-    session.output.many(session.ask(system.workers(name)), WORKER_COLUMNS)
+    chosen = name or session.ask(system.status())["executor"]["name"]
+    session.output.many(session.ask(calls.workers(chosen)), WORKER_COLUMNS)
+
+
+@commands.add("rm")
+def rm(session: Session, name: ExecutorName) -> int:
+    """Forget an executor. The active one, and one that open runs are on, stays."""
+    if not session.confirm(f"forget executor {name}?"):
+        return 1
+    session.ask(calls.remove(name))
+    session.output.acted("removed", "executor", name)
+    return 0

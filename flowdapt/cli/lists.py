@@ -9,10 +9,18 @@ from typing import Any
 from flowdapt.cli.cells import short, size
 from flowdapt.cli.tables import Column
 from flowdapt.cli.views import text
-from flowdapt.client.endpoints import system
+from flowdapt.client.endpoints import executors, system
 from flowdapt.client.wire import Call
 
-__all__ = ["EXECUTORS", "LISTS", "PLUGINS", "SECRETS", "WORKER_COLUMNS", "ShortList"]
+__all__ = [
+    "EXECUTORS",
+    "EXECUTOR_STYLES",
+    "LISTS",
+    "PLUGINS",
+    "SECRETS",
+    "WORKER_COLUMNS",
+    "ShortList",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +39,48 @@ def _extras(row: Any) -> str:
     return ", ".join(f"{name}={amount:g}" for name, amount in (row.get("resources") or {}).items())
 
 
+def _scale(row: Any) -> str:
+    """Return `3 of 1-4` where it scales by itself, else the number of workers that are there."""
+    if row.get("state") == "closed":
+        return ""
+    workers, least, most = row.get("workers", 0), row.get("minimum", 0), row.get("maximum")
+    return f"{workers}" if most is None else f"{workers} of {least}-{most}"
+
+
+def _memory(row: Any) -> str:
+    return size(row.get("memory_bytes") or None)
+
+
+EXECUTOR_STYLES = {"ready": "good", "opening": "busy", "unavailable": "bad", "closed": "dim"}
+_EXECUTOR_GLYPHS = {"ready": "✔", "opening": "▶", "unavailable": "✖", "closed": "·"}
+
+
+def _executor_state(row: Any) -> str:
+    state = row.get("state", "")
+    return f"{_EXECUTOR_GLYPHS.get(state, '?')} {state}"
+
+
 EXECUTORS = ShortList(
-    system.executors,
+    executors.list_,
     (
         Column("active", lambda row: "*" if row.get("active") else ""),
         Column("name", text("name"), keep=True),
         Column("kind", text("kind"), keep=True),
-        Column("state", text("state"), keep=True),
+        Column(
+            "state",
+            _executor_state,
+            keep=True,
+            style=lambda row: EXECUTOR_STYLES.get(row.get("state", "")),
+        ),
         Column("busy", _slots, right=True),
         Column("waiting", text("waiting"), right=True),
-        Column("cpus", lambda row: f"{row.get('cpus', 0):g}", right=True),
-        Column("gpus", lambda row: f"{row.get('gpus', 0):g}", right=True),
-        Column("memory", lambda row: size(row.get("memory_bytes") or None), right=True),
+        Column("runs", lambda row: str(row.get("runs") or ""), right=True),
+        Column("workers", _scale, right=True),
+        Column("cpus", lambda row: f"{row.get('cpus') or 0:g}".removeprefix("0"), right=True),
+        Column("gpus", lambda row: f"{row.get('gpus') or 0:g}".removeprefix("0"), right=True),
+        Column("memory", _memory, right=True),
         Column("resources", _extras, flex=True),
+        Column("how it is", text("words"), flex=True),
     ),
 )
 WORKER_COLUMNS = (

@@ -21,15 +21,18 @@ from flowdapt.client.async_parts import (
     AsyncSecrets,
     AsyncTriggers,
 )
+from flowdapt.client.endpoints import executors as executor_calls
 from flowdapt.client.endpoints import resources as resource_calls
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.client.endpoints import system as system_calls
 from flowdapt.client.events import AsyncEvents
+from flowdapt.client.executors import AsyncExecutors
 from flowdapt.client.repeating import WAIT_STEP_S, Repeats, new_key
 from flowdapt.client.stream import EventDecoder
 from flowdapt.client.transports import AsyncHttpxTransport, AsyncTransport
 from flowdapt.client.wire import Call, ConnectionLost, Feed, Response, error_of
 from flowdapt.domain.errors import TimedOut, Unreachable
+from flowdapt.domain.executor_profile import Switched
 from flowdapt.domain.resource import Applied
 from flowdapt.domain.run import Run
 from flowdapt.paths import find_paths
@@ -62,6 +65,7 @@ class AsyncClient:
         self.artifacts = AsyncArtifacts(self)
         self.secrets = AsyncSecrets(self)
         self.events = AsyncEvents(self)
+        self.executors = AsyncExecutors(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,13 +130,22 @@ class AsyncClient:
         """Return the plugins that were found, also those that could not be loaded."""
         return await self.ask(system_calls.plugins())
 
-    async def executors(self) -> list[dict[str, Any]]:
-        """Return the executor profiles and how busy they are."""
-        return await self.ask(system_calls.executors())
+    async def use(
+        self, executor: str, *, insecure: bool = False, keep_going: bool = False
+    ) -> Switched:
+        """Check an executor and run on it from now on; runs that are open stay where they are.
 
-    async def workers(self, executor: str) -> list[dict[str, Any]]:
-        """Return the workers of an executor as they are now."""
-        return await self.ask(system_calls.workers(executor))
+        What a check found is returned, not raised: look at `switched`. Raise NotFound for an unknown
+        name, InvalidInput for an address that is not safe, Conflict when somebody else switched.
+
+        Args:
+            executor: a profile's name, `local`, `dask`, `ray`, an address (`dask://HOST:PORT`), or
+                `-`: the one before.
+            insecure: allow an address of another machine without TLS and authentication.
+            keep_going: switch although checks failed; what cannot be opened is never switched to.
+        """
+        call = executor_calls.switch(executor, insecure=insecure, keep_going=keep_going)
+        return await self.ask(call)
 
     async def drain(self, *, now: bool = False) -> None:
         """Ask the daemon to end; running stages may end first unless `now`."""

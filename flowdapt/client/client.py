@@ -13,16 +13,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from flowdapt.client.endpoints import executors as executor_calls
 from flowdapt.client.endpoints import resources as resource_calls
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.client.endpoints import system as system_calls
 from flowdapt.client.events import Events
+from flowdapt.client.executors import Executors
 from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets, Triggers
 from flowdapt.client.repeating import WAIT_STEP_S, Repeats, new_key
 from flowdapt.client.stream import EventDecoder
 from flowdapt.client.transports import HttpxTransport, Transport
 from flowdapt.client.wire import Call, ConnectionLost, Feed, Response, error_of
 from flowdapt.domain.errors import TimedOut, Unreachable
+from flowdapt.domain.executor_profile import Switched
 from flowdapt.domain.resource import Applied
 from flowdapt.domain.run import Run
 from flowdapt.paths import find_paths
@@ -55,6 +58,7 @@ class Client:
         self.artifacts = Artifacts(self)
         self.secrets = Secrets(self)
         self.events = Events(self)
+        self.executors = Executors(self)
 
     def __enter__(self) -> Self:
         return self
@@ -117,13 +121,20 @@ class Client:
         """Return the plugins that were found, also those that could not be loaded."""
         return self.ask(system_calls.plugins())
 
-    def executors(self) -> list[dict[str, Any]]:
-        """Return the executor profiles and how busy they are."""
-        return self.ask(system_calls.executors())
+    def use(self, executor: str, *, insecure: bool = False, keep_going: bool = False) -> Switched:
+        """Check an executor and run on it from now on; runs that are open stay where they are.
 
-    def workers(self, executor: str) -> list[dict[str, Any]]:
-        """Return the workers of an executor as they are now."""
-        return self.ask(system_calls.workers(executor))
+        What a check found is returned, not raised: look at `switched`. Raise NotFound for an unknown
+        name, InvalidInput for an address that is not safe, Conflict when somebody else switched.
+
+        Args:
+            executor: a profile's name, `local`, `dask`, `ray`, an address (`dask://HOST:PORT`), or
+                `-`: the one before.
+            insecure: allow an address of another machine without TLS and authentication.
+            keep_going: switch although checks failed; what cannot be opened is never switched to.
+        """
+        call = executor_calls.switch(executor, insecure=insecure, keep_going=keep_going)
+        return self.ask(call)
 
     def drain(self, *, now: bool = False) -> None:
         """Ask the daemon to end; running stages may end first unless `now`."""

@@ -49,7 +49,7 @@ class Request:
     """One HTTP request.
 
     `patience_s` is what the server itself may take, on top of the usual. `named` says that the body
-    names what is made, so that sending it again makes nothing new.
+    names what is made, so that sending it again makes nothing new; `once` that it must never be.
     """
 
     method: str
@@ -59,6 +59,7 @@ class Request:
     body: bytes = b""
     patience_s: float = 0.0
     named: bool = False
+    once: bool = False
 
     @property
     def target(self) -> str:
@@ -68,7 +69,7 @@ class Request:
     def repeatable(self) -> bool:
         """Say whether sending it twice does what sending it once does."""
         keyed = any(name.lower() == "idempotency-key" for name, _ in self.headers)
-        return self.method in _SAFE or keyed or self.named
+        return not self.once and (self.method in _SAFE or keyed or self.named)
 
     def with_header(self, name: str, value: str) -> Request:
         kept = tuple(pair for pair in self.headers if pair[0].lower() != name.lower())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowdapt.api.app import openapi_document
-from flowdapt.client.endpoints import artifacts, resources, runs, system, triggers
+from flowdapt.client.endpoints import artifacts, executors, resources, runs, system, triggers
 
 CALLS = [
     runs.submit("w", {"input": {}}, key="k", wait_s=3),
@@ -54,8 +54,13 @@ CALLS = [
     system.ready(),
     system.metrics(),
     system.plugins(),
-    system.executors(),
-    system.workers("e"),
+    executors.list_(),
+    executors.get("e"),
+    executors.add("e", "dask", {"address": "tls://h:1"}),
+    executors.remove("e"),
+    executors.workers("e"),
+    executors.check("e"),
+    executors.switch("e", insecure=True, keep_going=True),
     system.list_secrets(),
     system.put_secret("S", "v"),
     system.delete_secret("S"),
@@ -99,7 +104,7 @@ def test_the_contract_knows_the_call(call: Any, contract: dict[str, Any]) -> Non
 def test_every_endpoint_is_looked_at() -> None:
     made = {
         f"{module.__name__}.{name}"
-        for module in (runs, resources, artifacts, system)
+        for module in (runs, resources, artifacts, executors, system)
         for name in module.__all__
         if name.islower()
     }

@@ -19,6 +19,7 @@ from flowdapt.api.problems import status_of
 from flowdapt.cli.main import exit_code_of
 from flowdapt.client import Client
 from flowdapt.client.events import Events
+from flowdapt.client.executors import Executors
 from flowdapt.client.parts import Artifacts, Resources, Runs, Secrets, Triggers
 from flowdapt.domain import errors
 from flowdapt.domain.quantities import parse_duration_s, parse_size_bytes
@@ -229,6 +230,7 @@ def client_parts() -> str:
         "events": Events,
         "artifacts": Artifacts,
         "secrets": Secrets,
+        "executors": Executors,
     }
     rows = [
         line

@@ -1,8 +1,8 @@
-"""Calls about the daemon itself: health, figures, plugins, executors, secrets, drain, upkeep."""
+"""Calls about the daemon itself: health, figures, plugins, drain, upkeep."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Query
 from starlette.requests import Request
@@ -10,9 +10,7 @@ from starlette.responses import Response
 
 from flowdapt.api import direct
 from flowdapt.api.answers import answer, backend_of
-from flowdapt.api.parameters import Segment
 from flowdapt.api.routing import Responses, Wire, new_router, problems, returns
-from flowdapt.domain.errors import NotFound
 
 __all__ = ["health_router", "router"]
 
@@ -23,7 +21,7 @@ DryRun = Annotated[bool, Query(description="Say what would go, and delete nothin
 
 
 class Executor(Wire):
-    """An executor profile and how busy it is."""
+    """The active executor and how busy it is."""
 
     name: str
     kind: str
@@ -57,29 +55,6 @@ class Status(Wire):
     log_file: str | None
     free_bytes: int
     warnings: list[str]
-
-
-class ExecutorList(Wire):
-    """The executor profiles, by name."""
-
-    items: list[Executor]
-
-
-class Worker(Wire):
-    """One worker of an executor."""
-
-    name: str
-    state: str
-    pid: int | None = None
-    task_key: str | None = None
-    rss_bytes: int | None = None
-    details: dict[str, Any]
-
-
-class WorkerList(Wire):
-    """The workers of an executor."""
-
-    items: list[Worker]
 
 
 class Plugin(Wire):
@@ -120,7 +95,7 @@ class Backup(Wire):
     size_bytes: int
 
 
-class Checked(Wire):
+class StoreChecked(Wire):
     """Every broken invariant, in words; empty when all hold."""
 
     problems: list[str]
@@ -161,37 +136,6 @@ async def metrics(request: Request) -> Response:
 async def status(request: Request) -> Response:
     """Say how the daemon is."""
     return answer(Status.model_validate(await backend_of(request).health.status()))
-
-
-@router.get("/executors", responses=returns(ExecutorList))
-async def list_executors(request: Request) -> Response:
-    """List the executor profiles."""
-    found = backend_of(request).health.executors()
-    return answer(ExecutorList.model_validate({"items": found}))
-
-
-@router.get("/executors/{name}/workers", responses=returns(WorkerList) | problems(404, 422))
-async def list_workers(request: Request, name: Segment) -> Response:
-    """List the workers of an executor as they are now."""
-    executors = backend_of(request).executors
-    if name not in executors:
-        raise NotFound(
-            f"there is no executor {name!r}",
-            code="executor.not_found",
-            fix=f"executors are {', '.join(sorted(executors))}",
-        )
-    items = [
-        Worker(
-            name=worker.name,
-            state=worker.state,
-            pid=worker.pid,
-            task_key=worker.task_key,
-            rss_bytes=worker.rss_bytes,
-            details=dict(worker.details),
-        )
-        for worker in executors[name].workers()
-    ]
-    return answer(WorkerList(items=items))
 
 
 @router.get("/plugins", responses=returns(PluginList))
@@ -242,7 +186,7 @@ async def write_backup(request: Request) -> Response:
     return answer(Backup.model_validate(await backend_of(request).control.backup()), 201)
 
 
-@router.get("/check", responses=returns(Checked) | problems(503))
+@router.get("/check", responses=returns(StoreChecked) | problems(503))
 async def check(request: Request) -> Response:
     """Check the invariants of the store and its files."""
-    return answer(Checked(problems=list(await backend_of(request).control.check())))
+    return answer(StoreChecked(problems=list(await backend_of(request).control.check())))

@@ -1,4 +1,4 @@
-"""Calls about the daemon itself: health, plugins, executors, secrets, events, drain, backup, gc."""
+"""Calls about the daemon itself: health, plugins, secrets, events, drain, backup, gc."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ __all__ = [
     "delete_secret",
     "drain",
     "events",
-    "executors",
     "gc",
     "list_secrets",
     "metrics",
@@ -28,7 +27,6 @@ __all__ = [
     "status",
     "undrain",
     "watch_events",
-    "workers",
 ]
 
 _LONG_S = 600.0
@@ -58,14 +56,6 @@ def openapi() -> Call[bytes]:
 
 def plugins() -> Call[list[dict[str, Any]]]:
     return Call(request("GET", "plugins"), listed)
-
-
-def executors() -> Call[list[dict[str, Any]]]:
-    return Call(request("GET", "executors"), listed)
-
-
-def workers(name: str) -> Call[list[dict[str, Any]]]:
-    return Call(request("GET", "executors", name, "workers"), listed)
 
 
 def list_secrets() -> Call[list[dict[str, Any]]]:
