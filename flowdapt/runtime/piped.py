@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from flowdapt.domain.errors import ExecutorUnavailable
-from flowdapt.domain.task import TaskCall, WorkerEnvironment
+from flowdapt.domain.task import Cancelled, Failed, Finished, Lost, TaskCall, WorkerEnvironment
 from flowdapt.runtime.facts import facts
-from flowdapt.runtime.frames import MESSAGE_MAX_BYTES, BadFrame
+from flowdapt.runtime.frames import MESSAGE_MAX_BYTES, BadFrame, Retiring, read_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flowdapt.domain.task import Outcome, TaskEvent
     from flowdapt.runtime.hosted import Hosted
 
 __all__ = ["Answers", "Hello", "Open", "Refused", "Run", "Said", "Stop", "encode_order"]
@@ -64,10 +65,21 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class Said(msgspec.Struct, frozen=True, tag="said"):
-    """What a task said, in order, its outcome last: the body of a message (`frames.read_message`)."""
+    """What a task said: the body of a message of `frames.py`. The outcome is the last of all."""
 
     number: int
     message: bytes
+
+    def content(self) -> tuple[list[TaskEvent], Outcome | None]:
+        """Return the events, in order, and the outcome once there is one; raise BadFrame."""
+        events: list[TaskEvent] = []
+        outcome: Outcome | None = None
+        for said in read_message(self.message):
+            if isinstance(said, Finished | Failed | Lost | Cancelled):
+                outcome = said
+            elif not isinstance(said, Retiring):  # which is between the processes over there
+                events.append(said)
+        return events, outcome
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from flowdapt.domain.task import Cancelled, Finished, Started
-from flowdapt.runtime.frames import BadFrame, read_message
+from flowdapt.runtime.frames import BadFrame
 from flowdapt.runtime.piped import (
     MAGIC,
     Answers,
@@ -81,14 +81,14 @@ class Far:
             self._waiting += self._answers.feed(chunk)
         return self._waiting.pop(0)
 
-    def said(self) -> list[TaskEvent | Outcome]:
+    def said(self) -> tuple[list[TaskEvent], Outcome | None]:
         answer = self.answer()
         assert isinstance(answer, Said)
-        return cast("list[TaskEvent | Outcome]", read_message(answer.message))
+        return answer.content()
 
     def outcome(self) -> Outcome:
-        last = self.said()[-1]
-        return last if isinstance(last, Finished | Cancelled) else self.outcome()
+        _, outcome = self.said()
+        return outcome or self.outcome()
 
     def last_words(self) -> str:
         return self.process.communicate(timeout=10)[1].decode()
@@ -112,7 +112,7 @@ def test_tasks_run_side_by_side_and_answer_by_their_numbers(tmp_path: Path) -> N
     with far_end(tmp_path) as far:
         gate = tmp_path / "gate"
         far.order(Run(7, far.bench.call("wait", str(gate), 70)))
-        assert isinstance(far.said()[0], Started)
+        assert isinstance(far.said()[0][0], Started)
         far.order(Run(8, far.bench.call("everything", 80)))
         answer = far.answer()
         assert isinstance(answer, Said)

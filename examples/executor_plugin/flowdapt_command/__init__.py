@@ -1,0 +1,1 @@
+"""Run flowdapt's stages wherever a command leads."""
