@@ -30,6 +30,7 @@ from flowdapt.runtime.values import decode
 from flowdapt.services.clock import SystemClock
 from flowdapt.services.compute import Compute
 from flowdapt.services.driver import DriverTools
+from flowdapt.services.pool import GivenExecutors
 from flowdapt.services.resources import Resources
 from flowdapt.services.runs import Runs
 from flowdapt.stores.logs import FileLogStore
@@ -128,7 +129,8 @@ class _Job:
             tools = DriverTools(
                 store, broker, logs, FileValueStore(folder / "values"), SystemClock()
             )
-            compute = Compute(tools, {_EXECUTOR: executor}, owner="embedded")
+            executors = GivenExecutors({_EXECUTOR: executor})
+            compute = Compute(tools, executors, owner="embedded")
             runs = Runs(
                 store=store,
                 broker=broker,
@@ -137,7 +139,7 @@ class _Job:
                 clock=tools.clock,
                 catalog=resources,
                 engine=compute,
-                default_executor=_EXECUTOR,
+                executors=executors,
             )
             run = await self._served(executor, compute, runs, name)
             if run.state is not RunState.FINISHED:

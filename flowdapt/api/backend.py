@@ -10,11 +10,11 @@ import trio
 
 from flowdapt.plugins.manager import PluginInfo
 from flowdapt.ports.broker import Broker
-from flowdapt.ports.executor import Executor
 from flowdapt.ports.logs import LogStore
 from flowdapt.ports.store import Store
 from flowdapt.runtime.artifact_store import ArtifactStore
 from flowdapt.secrets import Secrets
+from flowdapt.services.executors import Executors
 from flowdapt.services.feed import Feed
 from flowdapt.services.health import Health
 from flowdapt.services.measures import Measures
@@ -22,6 +22,7 @@ from flowdapt.services.resources import Resources
 from flowdapt.services.runs import Runs
 
 if TYPE_CHECKING:
+    from flowdapt.services.switch import Switch
     from flowdapt.services.trigger_requests import TriggerRequests
 
 __all__ = ["ApiLimits", "Backend", "Control"]
@@ -71,7 +72,9 @@ class Backend:
     health: Health
     measures: Measures
     control: Control
-    executors: Mapping[str, Executor]
+    executors: Executors
+    # As with triggers: nobody switches before the daemon is ready.
+    find_switch: Callable[[], Switch]
     plugins: Callable[[], Sequence[PluginInfo]]
     limits: ApiLimits = ApiLimits()
     stopping: trio.Event = field(default_factory=trio.Event)
@@ -84,3 +87,8 @@ class Backend:
     def triggers(self) -> TriggerRequests:
         """Return the requests about triggers."""
         return self.find_triggers()
+
+    @property
+    def switch(self) -> Switch:
+        """Return what checks executors and switches between them."""
+        return self.find_switch()

@@ -9,7 +9,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -28,15 +28,16 @@ if TYPE_CHECKING:
     from flowdapt.ports.broker import Broker
     from flowdapt.ports.executor import Executor
     from flowdapt.services.chronicle import Chronicle
+    from flowdapt.services.executors import Executors
     from flowdapt.services.lifecycle import Service
     from flowdapt.services.relay import Relay
+    from flowdapt.services.switch import Switch
     from flowdapt.settings import Settings
 
 __all__ = ["Parts"]
 
 # A shorter secret is everywhere in any text.
 MASK_MIN_CHARS = 4
-DEFAULT_EXECUTOR = "local"
 
 
 class SecretDelivery:
@@ -87,7 +88,6 @@ class Parts:
         values_root = ensure_private_directory(paths.data / "values")
         self.values = FileValueStore(values_root)
         self.logs = FileLogStore(values_root, cap_bytes=settings.limits.log_bytes)
-        self.executors: dict[str, Executor] = {DEFAULT_EXECUTOR: self._local_executor()}
         self.artifacts = ArtifactStore(settings.artifacts_url)
         self.measures = Measures()
         self._make_services(masks)
@@ -97,6 +97,9 @@ class Parts:
 
     def _give_up(self, error: FlowdaptError) -> None:
         self.lifecycle.give_up(error)
+
+    def _report(self, part: str, trouble: str | None) -> None:
+        self.health.tell(part, trouble)
 
     def _broker(self) -> Broker:
         url = self.secrets.expand(self.settings.broker.url)
@@ -122,7 +125,26 @@ class Parts:
         if local.slots is not None:
             options = replace(options, slots=local.slots, cpus=float(local.slots))
         make: Callable[..., Executor] = self.plugins.executor("local")
-        return make(options, choices.environment(self.settings, self.plugins))
+        return make(options, self.environment)
+
+    def _executors(self) -> Executors:
+        from flowdapt.daemon.kinds import InstalledKinds
+        from flowdapt.services.executors import Executors
+
+        return Executors(
+            store=self.store,
+            broker=self.broker,
+            kinds=InstalledKinds(self.plugins, lambda: self.environment, self.secrets.expand),
+            local=self._local_executor,
+            report=self._report,
+            drives=self.settings.services.compute,
+            alone=self.settings.on_sqlite,
+        )
+
+    def _switch(self) -> Switch:
+        from flowdapt.services.switch import Switch
+
+        return Switch(store=self.store, executors=self.executors)
 
     def _make_services(self, masks: set[str]) -> None:
         from flowdapt.api.stream import framed
@@ -139,6 +161,9 @@ class Parts:
         from flowdapt.services.runs import Runs
 
         settings, store, broker = self.settings, self.store, self.broker
+        self.environment = choices.environment(settings, self.plugins)
+        self.executors = self._executors()
+        self.find_switch = cache(self._switch)
         tools = DriverTools(
             store,
             broker,
@@ -174,6 +199,7 @@ class Parts:
             clock=self.clock,
             catalog=self.resources,
             engine=self.compute if settings.services.compute else None,
+            executors=self.executors,
             max_queued=settings.limits.max_queued_runs,
         )
         self.health = Health(
@@ -181,9 +207,7 @@ class Parts:
             store=store,
             clock=self.clock,
             executors=self.executors,
-            active_executor=lambda: DEFAULT_EXECUTOR,
             disk=disk,
-            slots=self.compute.slots,
             triggers=lambda: self.triggers.counts,
         )
         self.feed = Feed(store=store, broker=broker, frame=framed)
@@ -224,7 +248,7 @@ class Parts:
             values=self.values,
             clock=clock,
             engine=self.compute if self.settings.services.compute else None,
-            default_executor=DEFAULT_EXECUTOR,
+            executors=self.executors,
             max_queued=self.settings.limits.max_queued_runs,
         )
         planner = Planner(submitter, self.resources)
@@ -256,6 +280,7 @@ class Parts:
             measures=self.measures,
             control=self.lifecycle,
             executors=self.executors,
+            find_switch=self.find_switch,
             plugins=self.plugins.plugins,
             limits=ApiLimits(limits.body, limits.artifact, self.settings.api.keep_alive),
         )
@@ -280,8 +305,7 @@ class Parts:
     def services(self) -> Iterator[tuple[str, Service]]:
         """Yield what is to be started, in order; the API comes last."""
         yield "broker", self.broker.run
-        for name, executor in self.executors.items():
-            yield f"executor {name}", executor.run
+        yield "executors", self.executors.run
         if self.settings.services.compute:
             yield "compute", self.compute.run
         if self.settings.services.triggers:

@@ -38,10 +38,6 @@ class Engine(Protocol):
         """Say whether a run submitted now would be driven here at once. Never blocks."""
         ...
 
-    def refuses(self, executor: str) -> bool:
-        """Say whether no run can ever be driven here on that executor. Never blocks."""
-        ...
-
     def holds(self) -> str | None:
         """Say in words why no run is begun here now; None while runs are begun. Never blocks."""
         ...

@@ -14,17 +14,14 @@ from flowdapt.domain.errors import ExecutorUnavailable, FlowdaptError
 from flowdapt.domain.ledger import Task
 from flowdapt.domain.mapping import BUDGET_S
 from flowdapt.domain.retry import TIMEOUT
-from flowdapt.domain.task import ErrorInfo, Failed, Outcome, Started, TaskCall, TaskEvent
+from flowdapt.domain.task import ErrorInfo, Failed, Lost, Outcome, Started, TaskCall, TaskEvent
 from flowdapt.domain.workflow import StageSpec
 from flowdapt.failpoints import failpoint
-from flowdapt.ports.clock import Clock
 from flowdapt.ports.executor import Emit
 from flowdapt.services.calls import Calls
 from flowdapt.services.dispatch import Dispatcher
 
 __all__ = ["Attempts", "SecretSource"]
-
-_LONGEST_WAIT_S = 30.0
 
 
 class SecretSource(Protocol):
@@ -42,13 +39,11 @@ class Attempts:
         self,
         dispatcher: Dispatcher,
         calls: Calls,
-        clock: Clock,
         secrets: SecretSource | None,
         tell: Callable[[Task, TaskEvent], None],
     ) -> None:
         self._dispatcher = dispatcher
         self._calls = calls
-        self._clock = clock
         self._secrets = secrets
         self._tell = tell
 
@@ -75,17 +70,26 @@ class Attempts:
         return Failed(_timeout(task.stage, limit_s))
 
     async def _execute(self, call: TaskCall, emit: Emit) -> Outcome:
-        failures = 0
+        dispatcher = self._dispatcher
+        circuit = dispatcher.circuit
+
+        def hear(event: TaskEvent) -> None:
+            dispatcher.succeeded()
+            emit(event)
+
         while True:
+            scouts = circuit.words is not None and await circuit.passage()
             try:
-                outcome = await self._dispatcher.executor.execute(call, emit)
+                outcome = await dispatcher.executor.execute(call, hear if scouts else emit)
             except ExecutorUnavailable as error:
-                failures += 1
-                self._dispatcher.unavailable = error.message
-                await self._clock.sleep(min(_LONGEST_WAIT_S, 2.0**failures))
+                dispatcher.failed(error.message)
             else:
-                self._dispatcher.unavailable = None
+                if not isinstance(outcome, Lost):
+                    dispatcher.succeeded()
                 return outcome
+            finally:
+                if scouts:
+                    circuit.step_down()
 
     async def _secrets_of(self, spec: StageSpec) -> dict[str, str]:
         if not spec.secrets:

@@ -1,4 +1,4 @@
-"""Tell in the journal of the daemon itself: that it serves, drains and ends, and of its executors.
+"""Tell in the journal of the daemon itself: that it serves, drains and ends.
 
 A daemon that was killed tells no end: the next start follows on the last one.
 """
@@ -17,8 +17,6 @@ from flowdapt.domain.events import (
     DAEMON_STOPPED,
     DRAIN_BEGAN,
     DRAIN_ENDED,
-    EXECUTOR_STARTED,
-    EXECUTOR_STOPPED,
     EventDraft,
 )
 from flowdapt.logs import get_log
@@ -48,13 +46,9 @@ class Chronicle:
         task_status.started()
         try:
             await self._tell(DAEMON_STARTED, "daemon", self._daemon())
-            for executor in self._health.executors():
-                await self._tell(EXECUTOR_STARTED, *_executor(executor))
             await self._watch()
         finally:
             with trio.move_on_after(LAST_WORDS_S, shield=True):
-                for executor in self._health.executors():
-                    await self._tell(EXECUTOR_STOPPED, *_executor(executor))
                 await self._tell(DAEMON_STOPPED, "daemon", self._daemon())
 
     async def _watch(self) -> None:
@@ -77,8 +71,3 @@ class Chronicle:
             log.warning("the event could not be stored", type=kind, reason=error.message)
         else:
             self._broker.publish(Message(EVENT_ADDED, kind))
-
-
-def _executor(found: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    told = {name: found[name] for name in ("name", "kind", "slots")}
-    return f"executor/{found['name']}", told

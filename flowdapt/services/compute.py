@@ -20,10 +20,10 @@ from flowdapt.domain.task import ErrorInfo
 from flowdapt.failpoints import failpoint
 from flowdapt.ports.broker import RUN_CANCEL, RUN_READY, Message
 from flowdapt.ports.engine import LiveStage
-from flowdapt.ports.executor import Executor
 from flowdapt.ports.store import LoadedRun, RunFilter
 from flowdapt.services.dispatch import Dispatcher
 from flowdapt.services.driver import DriverTools, RunDriver
+from flowdapt.services.pool import ExecutorPool
 
 __all__ = ["Compute"]
 
@@ -46,7 +46,7 @@ class Compute:
     def __init__(
         self,
         tools: DriverTools,
-        executors: Mapping[str, Executor],
+        executors: ExecutorPool,
         *,
         owner: str,
         alone: bool = True,
@@ -60,7 +60,6 @@ class Compute:
         self._max_open = max_open_runs
         self._has_room = has_room
         self._drivers: dict[str, RunDriver] = {}
-        self._dispatchers: dict[str, Dispatcher] = {}
         self._scopes: dict[str, trio.CancelScope] = {}
         self._idle = trio.Event()
         self._draining = False
@@ -76,13 +75,10 @@ class Compute:
         return (
             self._ready
             and not self._draining
-            and executor in self._executors
+            and self._executors.knows(executor)
             and len(self._drivers) < self._max_open
             and self._has_room()
         )
-
-    def refuses(self, executor: str) -> bool:
-        return executor not in self._executors
 
     def holds(self) -> str | None:
         if self._draining:
@@ -96,10 +92,6 @@ class Compute:
     def live(self, uid: str) -> Mapping[str, LiveStage]:
         driver = self._drivers.get(uid)
         return driver.live() if driver is not None else {}
-
-    def slots(self) -> Mapping[str, tuple[int, int]]:
-        """Return (busy, waiting) tasks by executor."""
-        return {name: (d.busy, d.waiting) for name, d in self._dispatchers.items()}
 
     # -- life ----------------------------------------------------------------------------------------
 
@@ -216,7 +208,7 @@ class Compute:
 
     async def _beat(self) -> None:
         failpoint("beat.before_store")
-        await self._tools.store.beat(self._owner, {"executors": sorted(self._executors)})
+        await self._tools.store.beat(self._owner, {"executors": sorted(self._executors.load())})
 
     # -- driving ---------------------------------------------------------------------------------------
 
@@ -224,23 +216,24 @@ class Compute:
         run = loaded.run
         if run.uid in self._drivers or run.owner != self._owner:
             return
-        dispatcher = self._dispatcher(run.executor)
-        if dispatcher is None:
-            self._nursery.start_soon(
-                self._fail, loaded, f"executor {run.executor!r} does not exist here"
-            )
+        if not self._executors.knows(run.executor):
+            self._nursery.start_soon(self._adopt_unknown, loaded)
             return
+        dispatcher = self._executors.pin(run.executor)
         driver = RunDriver(loaded, dispatcher, self._tools)
         self._drivers[run.uid] = driver
         self._scopes[run.uid] = trio.CancelScope()
-        self._nursery.start_soon(self._drive, driver, loaded)
+        self._nursery.start_soon(self._drive, driver, loaded, dispatcher)
 
-    def _dispatcher(self, name: str) -> Dispatcher | None:
-        if name not in self._dispatchers and name in self._executors:
-            self._dispatchers[name] = Dispatcher(self._executors[name])
-        return self._dispatchers.get(name)
+    async def _adopt_unknown(self, loaded: LoadedRun) -> None:
+        """Look again for an executor that nobody knows here: another daemon may have stored it."""
+        name = loaded.run.executor
+        if await self._executors.exists(name):
+            self._adopt(loaded)
+        else:
+            await self._fail(loaded, f"there is no executor {name!r} any more")
 
-    async def _drive(self, driver: RunDriver, loaded: LoadedRun) -> None:
+    async def _drive(self, driver: RunDriver, loaded: LoadedRun, dispatcher: Dispatcher) -> None:
         try:
             with self._scopes[driver.uid]:
                 await driver.drive()
@@ -250,9 +243,11 @@ class Compute:
         finally:
             del self._drivers[driver.uid], self._scopes[driver.uid]
             self._idle.set()
+            self._executors.unpin(loaded.run.executor)
         if loaded.run.state.terminal:
+            # Unpinned, it stays open for longer than this takes.
             with suppress(Exception):
-                await self._dispatchers[loaded.run.executor].executor.forget(driver.uid)
+                await dispatcher.executor.forget(driver.uid)
             if len(self._drivers) + 1 >= self._max_open or self._waits_for_end(loaded):
                 self._tools.broker.publish(Message(RUN_READY, ""))
 

@@ -6,7 +6,8 @@ Slots, cpus, gpus, memory and custom resources are semaphores here; an executor 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -15,6 +16,7 @@ import trio
 
 from flowdapt.domain.workflow import Resources
 from flowdapt.ports.executor import Capacity, Executor
+from flowdapt.services.circuit import Circuit
 
 __all__ = ["Dispatcher", "Lease", "Ticket", "impossible_needs"]
 
@@ -44,19 +46,65 @@ class Ticket:
 
 
 class Dispatcher:
-    """The queue in front of one executor."""
+    """The queue in front of one executor. It outlives the executor, which may be opened again.
+
+    `start_timeout_s` is the profile's own, where it has one. `on_outage` is told when the executor
+    begins to refuse tasks (in words), and when it takes them again (None).
+    """
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
-        self.unavailable: str | None = None
+        self.circuit = Circuit()
+        self.start_timeout_s: float | None = None
+        self.on_outage: Callable[[str | None], None] = lambda _words: None
         self._capacity = executor.capacity()
         self._busy = 0
         self._cpus = 0.0
         self._memory = 0
-        self._custom: dict[str, float] = dict.fromkeys(self._capacity.custom, 0.0)
+        self._custom: defaultdict[str, float] = defaultdict(float)
         self._devices = [1.0] * int(self._capacity.gpus)
         self._queue: list[Ticket] = []
         self._ages = count()
+
+    @property
+    def unavailable(self) -> str | None:
+        """Say in words why no task is given to the executor now; None while they are."""
+        return self.circuit.words
+
+    def attach(self, executor: Executor) -> None:
+        """Give tasks to this executor from now on, and let those that wait pass."""
+        self.executor = executor
+        self.refresh()
+        self.readmit()
+
+    def detach(self, absent: Executor, words: str) -> None:
+        """Give no more tasks: the executor is gone, and what it had stays known until the next."""
+        self.executor = absent
+        self.circuit.cut(words)
+
+    def refresh(self) -> None:
+        """Look again at what the executor has: an elastic one changes."""
+        capacity = self.executor.capacity()
+        if capacity != self._capacity:
+            self._capacity = capacity
+            self._devices += [1.0] * (int(capacity.gpus) - len(self._devices))
+            self._admit()
+
+    def readmit(self) -> None:
+        """Close the circuit and admit who fits."""
+        self.circuit.mend()
+        self._admit()
+
+    def failed(self, words: str) -> None:
+        """Note that the executor refused a task."""
+        if self.circuit.failed(words):
+            self.on_outage(words)
+
+    def succeeded(self) -> None:
+        """Note that the executor has taken a task."""
+        if self.circuit.succeeded():
+            self.on_outage(None)
+            self._admit()
 
     @property
     def busy(self) -> int:
@@ -111,8 +159,7 @@ class Dispatcher:
         self._cpus -= needs.cpus
         self._memory -= needs.memory
         for name, amount in needs.custom.items():
-            if name in self._custom:
-                self._custom[name] -= amount
+            self._custom[name] -= amount
         for device, share in lease.gpus:
             self._devices[device] += share
         if self._queue:
@@ -121,20 +168,21 @@ class Dispatcher:
     def why_waiting(self, needs: Resources) -> str:
         """Say in words what a task with these needs waits for."""
         if self.unavailable:
-            return f"the executor, which cannot be reached: {self.unavailable}"
+            return f"the executor: {self.unavailable}"
         impossible = impossible_needs(needs, self._capacity)
         if impossible:
-            return impossible
+            name, wanted, there = impossible
+            return f"{name}={wanted:g} for ever: the executor has {there:g}"
         for name, amount in needs.custom.items():
             limit = self._capacity.custom.get(name, 0.0)
-            if name in self._custom and self._custom[name] + amount > limit:
+            if name in self._capacity.custom and self._custom[name] + amount > limit:
                 return f"{name} ({self._custom[name]:g} of {limit:g} taken, it asks {amount:g})"
         return f"a free slot ({self._busy} of {self._capacity.slots or 'all'} busy, {self.waiting} tasks wait)"
 
     def _admit(self) -> None:
         kept: list[Ticket] = []
         slots = self._capacity.slots
-        while self._queue and (slots is None or self._busy < slots):
+        while self._queue and self.circuit.admits and (slots is None or self._busy < slots):
             entry = heappop(self._queue)
             if entry.gone:
                 continue
@@ -142,15 +190,18 @@ class Dispatcher:
             if entry.lease is None:
                 # What does not fit must not hold up what does.
                 kept.append(entry)
-            elif entry.ready is not None:
+                continue
+            if entry.ready is not None:
                 entry.ready.set()
+            if self.circuit.words is not None:
+                break
         if kept:
             self._queue.extend(kept)
             heapify(self._queue)
 
     def _fit(self, needs: Resources) -> Lease | None:
         limit = self._capacity
-        if limit.slots is not None and self._busy >= limit.slots:
+        if not self.circuit.admits or (limit.slots is not None and self._busy >= limit.slots):
             return None
         if limit.slots is not None and self._cpus + needs.cpus > max(
             limit.cpus, float(limit.slots)
@@ -172,10 +223,11 @@ class Dispatcher:
     def _fit_gpus(self, wanted: float) -> tuple[tuple[int, float], ...] | None:
         if not wanted or self._capacity.slots is None:
             return ()
+        devices = self._devices[: int(self._capacity.gpus)]
         if wanted < 1:
-            fits = [d for d, free in enumerate(self._devices) if free >= wanted - 1e-9]
+            fits = [d for d, free in enumerate(devices) if free >= wanted - 1e-9]
             return ((min(fits, key=lambda d: self._devices[d]), wanted),) if fits else None
-        whole = [d for d, free in enumerate(self._devices) if free >= 1 - 1e-9]
+        whole = [d for d, free in enumerate(devices) if free >= 1 - 1e-9]
         n = int(wanted)
         return tuple((d, 1.0) for d in whole[:n]) if len(whole) >= n else None
 
@@ -184,14 +236,13 @@ class Dispatcher:
         self._cpus += needs.cpus
         self._memory += needs.memory
         for name, amount in needs.custom.items():
-            if name in self._custom:
-                self._custom[name] += amount
+            self._custom[name] += amount
         for device, share in gpus:
             self._devices[device] -= share
 
 
-def impossible_needs(needs: Resources, capacity: Capacity) -> str | None:
-    """Say which need this capacity can never satisfy, or None."""
+def impossible_needs(needs: Resources, capacity: Capacity) -> tuple[str, float, float] | None:
+    """Return a need that this capacity can never satisfy, what is wanted and what is there."""
     cpus = max(capacity.cpus, float(capacity.slots or 0))
     amounts: Mapping[str, tuple[float, float]] = {
         "cpus": (needs.cpus, cpus),
@@ -201,5 +252,5 @@ def impossible_needs(needs: Resources, capacity: Capacity) -> str | None:
     }
     for name, (wanted, there) in amounts.items():
         if wanted > there:
-            return f"{name}={wanted:g} for ever: the executor has {there:g}"
+            return name, wanted, there
     return None

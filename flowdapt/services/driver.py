@@ -123,7 +123,9 @@ class RunDriver:
 
     def _live_stage(self, name: str) -> LiveStage:
         running = sum(task.stop - task.start for task in self._active if task.stage == name)
-        waits = running == 0 and any(task.stage == name for task in self._scopes)
+        # Tasks that were given a slot before the executor went away stand still in it.
+        stands = running == 0 or self._dispatcher.unavailable is not None
+        waits = stands and any(task.stage == name for task in self._scopes)
         why = self._dispatcher.why_waiting(self._specs[name].resources) if waits else None
         return LiveStage(running, self._progress.get(name), why)
 
@@ -138,8 +140,7 @@ class RunDriver:
             self._machine.stages,
             start_timeout_s=self._tools.start_timeout_s,
         )
-        clock, secrets = self._tools.clock, self._tools.secrets
-        self._attempts = Attempts(self._dispatcher, calls, clock, secrets, self._hear)
+        self._attempts = Attempts(self._dispatcher, calls, self._tools.secrets, self._hear)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._machine.begin(self._tools.clock.now())

@@ -19,8 +19,8 @@ from flowdapt.domain.errors import FlowdaptError
 from flowdapt.domain.events import DISK_LOW, DISK_RECOVERED, EventDraft
 from flowdapt.logs import get_log
 from flowdapt.ports.clock import Clock
-from flowdapt.ports.executor import Executor
 from flowdapt.ports.store import Store
+from flowdapt.services.pool import ExecutorPool
 
 __all__ = ["About", "DiskWatch", "Health"]
 
@@ -76,10 +76,8 @@ class Health:
         *,
         store: Store,
         clock: Clock,
-        executors: Mapping[str, Executor],
-        active_executor: Callable[[], str],
+        executors: ExecutorPool,
         disk: DiskWatch,
-        slots: Callable[[], Mapping[str, tuple[int, int]]] = dict,
         triggers: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self.about = about
@@ -89,9 +87,7 @@ class Health:
         self._store = store
         self._clock = clock
         self._executors = executors
-        self._active = active_executor
         self._disk = disk
-        self._slots = slots
         self._triggers = triggers
         self._changed = trio.Event()
         self._began = clock.monotonic()
@@ -127,7 +123,7 @@ class Health:
             "socket": about.socket,
             "database": about.database,
             "broker": about.broker,
-            "executor": self.executor(self._active()),
+            "executor": self._executors.figures(self._executors.active),
             "services": dict(self.services),
             "runs": await self.open_runs(),
             "triggers": dict(self._triggers()),
@@ -149,30 +145,9 @@ class Health:
             return {}
         return {"queued": 0, "running": 0} | counts
 
-    def executor(self, name: str) -> dict[str, Any]:
-        """Return one executor as `status` and `executor ls` show it."""
-        executor = self._executors[name]
-        capacity = executor.capacity()
-        busy, waiting = self._slots().get(name, (0, 0))
-        return {
-            "name": name,
-            "kind": executor.kind,
-            "state": self.services.get(f"executor {name}", "ready"),
-            "slots": capacity.slots,
-            "busy": busy,
-            "waiting": waiting,
-            "cpus": capacity.cpus,
-            "gpus": capacity.gpus,
-            "memory_bytes": capacity.memory_bytes,
-            "resources": dict(capacity.custom),
-            "active": name == self._active(),
-        }
-
     def slots(self) -> Mapping[str, tuple[int, int]]:
-        return self._slots()
-
-    def executors(self) -> list[dict[str, Any]]:
-        return [self.executor(name) for name in sorted(self._executors)]
+        """Return (busy, waiting) tasks by executor."""
+        return self._executors.load()
 
     def warnings(self) -> list[str]:
         """Return what a person should see to, in words."""

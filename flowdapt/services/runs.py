@@ -33,6 +33,7 @@ from flowdapt.ports.values import ValueStore
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.causes import causes_of
 from flowdapt.services.explain import explain
+from flowdapt.services.pool import ExecutorPool
 from flowdapt.services.submission import Submitter, refuse_bad_input
 from flowdapt.services.views import item_views, run_view
 
@@ -66,7 +67,7 @@ class Runs:
         clock: Clock,
         catalog: Catalog,
         engine: Engine | None = None,
-        default_executor: str = "local",
+        executors: ExecutorPool,
         max_queued: int = 10_000,
     ) -> None:
         self._store = store
@@ -82,14 +83,9 @@ class Runs:
             values=values,
             clock=clock,
             engine=engine,
-            default_executor=default_executor,
+            executors=executors,
             max_queued=max_queued,
         )
-
-    @property
-    def default_executor(self) -> str:
-        """Return the executor of runs that name none."""
-        return self._submitter.default_executor
 
     # -- submitting ----------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from flowdapt.domain import facts
-from flowdapt.domain.errors import InvalidInput, NotFound, Problem
+from flowdapt.domain.errors import InvalidInput, Problem
 from flowdapt.domain.names import new_run_name, new_uid
 from flowdapt.domain.records import NewRun, RunRecord, StageRecord, Submission
 from flowdapt.domain.resource import canonical, digest_of
@@ -27,6 +27,7 @@ from flowdapt.ports.store import LoadedRun, RunFilter, Store
 from flowdapt.ports.values import ValueStore
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.heritage import inherit
+from flowdapt.services.pool import ExecutorPool, no_executor
 
 __all__ = ["Submitter", "refuse_bad_input"]
 
@@ -53,10 +54,10 @@ class Submitter:
         values: ValueStore,
         clock: Clock,
         engine: Engine | None,
-        default_executor: str,
+        executors: ExecutorPool,
         max_queued: int,
     ) -> None:
-        self.default_executor = default_executor
+        self._executors = executors
         self._store = store
         self._broker = broker
         self._values = values
@@ -77,7 +78,7 @@ class Submitter:
         """Return a run of the workflow, not stored yet. `rule` is the trigger rule that starts it."""
         spec = compiled.spec
         uid = new_uid()
-        executor = self._executor(request.executor)
+        executor = await self._executor(request.executor)
         run = RunRecord(
             uid=uid,
             name=new_run_name(uid),
@@ -101,15 +102,12 @@ class Submitter:
         )
         return self._ready_to_store(run, spec, _pending_stages(spec))
 
-    def _executor(self, asked: str | None) -> str:
-        name = asked or self.default_executor
-        if self._engine is not None and self._engine.refuses(name):
-            raise NotFound(
-                f"there is no executor {name!r}",
-                code="executor.not_found",
-                fix="flowdapt executor ls",
-            )
-        return name
+    async def _executor(self, asked: str | None) -> str:
+        if asked is None:
+            return self._executors.active
+        if not await self._executors.exists(asked):
+            raise no_executor(asked)
+        return asked
 
     async def _input_value(self, uid: str, value: dict[str, object]) -> ValueRef:
         data = msgspec.json.encode(value)
@@ -168,7 +166,7 @@ class Submitter:
             state=RunState.QUEUED,
             source="retry",
             namespace=parent.namespace,
-            executor=self._executor(request.executor or parent.executor),
+            executor=await self._executor(request.executor or parent.executor),
             definition=parent.definition,
             config=parent.config,
             input=value,

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 import trio
 
-from flowdapt.domain.errors import InvalidInput, NotFound
+from flowdapt.domain.errors import ExecutorUnavailable, InvalidInput, NotFound
 from flowdapt.domain.task import Finished, LogLine, Outcome, Started, TaskCall, ValueRef
-from flowdapt.ports.executor import Capabilities, Capacity, Emit, Executor, WorkerInfo
+from flowdapt.ports.executor import Capabilities, Capacity, Emit, Executor, Scale, WorkerInfo
 from flowdapt.ports.logs import LogPage, LogQuery, LogStore, StoredLine
 from flowdapt.ports.values import ValueStore
+from flowdapt.runtime.smoke import SMOKE_TARGET, answer
 
-__all__ = ["FakeClock", "FakeExecutor", "MemoryLogs", "MemoryValues", "json_value"]
+if TYPE_CHECKING:
+    from flowdapt.domain.finding import Finding
+
+__all__ = [
+    "FakeClock",
+    "FakeExecutor",
+    "MemoryLogs",
+    "MemoryValues",
+    "json_value",
+]
 
 
 def json_value(value: object) -> ValueRef:
@@ -52,7 +62,11 @@ Body = Callable[[TaskCall, Emit], Awaitable[Outcome]]
 
 
 class FakeExecutor(Executor):
-    """Runs bodies written by the test, by target; without one a task finishes at once with null."""
+    """Runs bodies written by the test, by target; without one a task finishes at once with null.
+
+    `opening` runs before it is ready and may hang or raise; `break_down` ends a running one. While
+    `refusal` is set, tasks are refused with it. The smoke task of a check is answered as it should be.
+    """
 
     kind: ClassVar[str] = "fake"
     capabilities: ClassVar[Capabilities] = Capabilities(kills_on_cancel=True, streams_logs=True)
@@ -69,16 +83,44 @@ class FakeExecutor(Executor):
         self.cancelled: list[str] = []
         self.running = 0
         self.most_running = 0
-        self._capacity = capacity or Capacity(slots=slots, cpus=float(slots))
+        self.opening: Callable[[], Awaitable[None]] | None = None
+        self.refusal: str | None = None
+        self.size: Scale | None = None
+        self.findings: list[Finding] = []
+        self.capacity_now = capacity or Capacity(slots=slots, cpus=float(slots))
+        self.open = False
+        self._broken: str | None = None
+        self._breaks = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled."""
-        task_status.started()
-        await trio.sleep_forever()
+        """Serve until cancelled or broken."""
+        if self.opening is not None:
+            await self.opening()
+        self.open = True
+        try:
+            task_status.started()
+            await self._breaks.wait()
+        finally:
+            self.open = False
+        raise ExecutorUnavailable(self._broken or "it broke")
+
+    def break_down(self, words: str) -> None:
+        """Let `run` raise, as when a cluster is gone for good."""
+        self._broken = words
+        self._breaks.set()
 
     def capacity(self) -> Capacity:
         """Return what the test gave."""
-        return self._capacity
+        return self.capacity_now
+
+    def scale(self) -> Scale:
+        """Return what the test gave."""
+        return self.size if self.size is not None else super().scale()
+
+    async def check(self) -> list[Finding]:
+        """Return what the test gave."""
+        await trio.lowlevel.checkpoint()
+        return list(self.findings)
 
     def workers(self) -> list[WorkerInfo]:
         """Return no workers: bodies run in the test's own process."""
@@ -86,18 +128,28 @@ class FakeExecutor(Executor):
 
     async def execute(self, call: TaskCall, emit: Emit) -> Outcome:
         """Run the body of the call's target."""
+        if self.refusal is not None:
+            await trio.lowlevel.checkpoint()
+            raise ExecutorUnavailable(self.refusal)
         self.calls.append(call)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
             emit(Started())
             body = self.bodies.get(call.target)
-            return await body(call, emit) if body is not None else _null(call)
+            if body is not None:
+                return await body(call, emit)
+            return _answered(call) if call.target == SMOKE_TARGET else _null(call)
         except trio.Cancelled:
             self.cancelled.append(call.task_key)
             raise
         finally:
             self.running -= 1
+
+
+def _answered(call: TaskCall) -> Finished:
+    given = msgspec.json.decode(call.run.input.data, type=dict[str, int])
+    return Finished(json_value(answer(**given)), 0.001)
 
 
 def _null(call: TaskCall) -> Finished:

@@ -25,6 +25,7 @@ from flowdapt.secrets import Secrets
 from flowdapt.services.clock import SystemClock
 from flowdapt.services.compute import Compute
 from flowdapt.services.driver import DriverTools
+from flowdapt.services.executors import Executors
 from flowdapt.services.feed import Feed
 from flowdapt.services.firing import Firing
 from flowdapt.services.health import About, DiskWatch, Health
@@ -33,9 +34,10 @@ from flowdapt.services.planning import Planner
 from flowdapt.services.resources import Resources
 from flowdapt.services.runs import Runs
 from flowdapt.services.submission import Submitter
+from flowdapt.services.switch import Switch
 from flowdapt.services.trigger_requests import TriggerRequests
 from flowdapt.stores.factory import create_store
-from flowdapt.testing import FakeExecutor, MemoryLogs, MemoryValues
+from flowdapt.testing import FakeExecutor, FakeKinds, MemoryLogs, MemoryValues
 
 WORKFLOW = """
 kind: workflow
@@ -112,17 +114,19 @@ async def running_api(
         store = create_store("", data_dir=home, clock=clock)
         await store.open()
         executor = FakeExecutor()
-        executors = {"local": executor}
+        kinds = FakeKinds({kind: lambda _options: FakeExecutor() for kind in ("dask", "ray")})
+        executors = Executors(store=store, broker=broker, kinds=kinds, local=lambda: executor)
+        switch = Switch(store=store, executors=executors)
         owner = f"test-{secrets.token_hex(4)}"
         compute = Compute(DriverTools(store, broker, logs, values, clock), executors, owner=owner)
         resources = Resources(store=store, broker=broker)
         runs = Runs(
             store=store, broker=broker, values=values, logs=logs, clock=clock,
-            catalog=resources, engine=compute,
+            catalog=resources, engine=compute, executors=executors,
         )  # fmt: skip
         submitter = Submitter(
             store=store, broker=broker, values=values, clock=clock, engine=compute,
-            default_executor="local", max_queued=10_000,
+            executors=executors, max_queued=10_000,
         )  # fmt: skip
         planner = Planner(submitter, resources)
         firing = Firing(store=store, broker=broker, planner=planner, submitter=submitter)
@@ -132,8 +136,7 @@ async def running_api(
         about = About("0", "/s", "sqlite", "inprocess", "file:", folder, None)
         health = Health(
             about, store=store, clock=clock, executors=executors,
-            active_executor=lambda: "local",
-            disk=DiskWatch(home, warn_bytes=0, min_bytes=0), slots=compute.slots,
+            disk=DiskWatch(home, warn_bytes=0, min_bytes=0),
         )  # fmt: skip
         health.ready = True
         control = NoControl()
@@ -142,7 +145,7 @@ async def running_api(
             feed=Feed(store=store, broker=broker, frame=framed),
             secrets=Secrets(home / "secrets" / "s.json", environ={}, keyring=lambda: None),
             artifacts=ArtifactStore(str(home / "artifacts")), health=health, measures=Measures(),
-            control=control, executors=executors,
+            control=control, executors=executors, find_switch=lambda: switch,
             plugins=lambda: [PluginInfo("builtin", builtin=True, provides=("executor:local",))],
             limits=limits or ApiLimits(),
         )  # fmt: skip
@@ -152,6 +155,7 @@ async def running_api(
             httpx.AsyncClient(transport=transport, base_url="http://test") as client,
             trio.open_nursery() as nursery,
         ):
+            await nursery.start(executors.run)
             await nursery.start(compute.run)
             await nursery.start(backend.measures.run, broker)
             await nursery.start(backend.feed.run)

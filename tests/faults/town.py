@@ -22,6 +22,7 @@ from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.ports.executor import Emit
 from flowdapt.services.compute import Compute
 from flowdapt.services.driver import DriverTools
+from flowdapt.services.pool import GivenExecutors
 from flowdapt.services.runs import Runs
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor, MemoryLogs, MemoryValues
@@ -94,10 +95,11 @@ class Owner:
         store: Any = self.link
         broker, logs, values = InProcessBroker(), MemoryLogs(), town.values
         tools = DriverTools(store, broker, logs, values, town.clock)
-        self.compute = Compute(tools, {"local": Hands(town)}, owner=name)
+        executors = GivenExecutors({"local": Hands(town)})
+        self.compute = Compute(tools, executors, owner=name)
         self.runs = Runs(
             store=store, broker=broker, values=values, logs=logs, clock=town.clock,
-            catalog=town.workflows, engine=self.compute,
+            catalog=town.workflows, engine=self.compute, executors=executors,
         )  # fmt: skip
         self.scope = trio.CancelScope()
         self.crowd = trio.CancelScope()

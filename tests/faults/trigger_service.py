@@ -15,12 +15,13 @@ import trio
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.services.firing import Firing
 from flowdapt.services.planning import Planner
+from flowdapt.services.pool import GivenExecutors
 from flowdapt.services.resources import Resources
 from flowdapt.services.submission import Submitter
 from flowdapt.services.triggers import Triggers
 from flowdapt.stores.postgres_base import PostgresBase
 from flowdapt.stores.sql import SqlStore
-from flowdapt.testing import MemoryValues
+from flowdapt.testing import FakeExecutor, MemoryValues
 
 
 class FastClock:
@@ -49,7 +50,7 @@ async def serve(url: str, clock: FastClock) -> None:
     resources = Resources(store=store, broker=broker, sole_writer=False)
     submitter = Submitter(
         store=store, broker=broker, values=MemoryValues(), clock=clock, engine=None,
-        default_executor="local", max_queued=1_000_000,
+        executors=GivenExecutors({"local": FakeExecutor()}), max_queued=1_000_000,
     )  # fmt: skip
     planner = Planner(submitter, resources)
     firing = Firing(store=store, broker=broker, planner=planner, submitter=submitter)

@@ -16,8 +16,6 @@ from flowdapt.domain.events import (
     DAEMON_STOPPED,
     DRAIN_BEGAN,
     DRAIN_ENDED,
-    EXECUTOR_STARTED,
-    EXECUTOR_STOPPED,
     Event,
     EventDraft,
 )
@@ -25,6 +23,7 @@ from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.ports.broker import EVENT_ADDED
 from flowdapt.services.chronicle import Chronicle
 from flowdapt.services.health import About, DiskWatch, Health
+from flowdapt.services.pool import GivenExecutors
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor
 
@@ -49,8 +48,8 @@ async def told(store: MemoryStore, broker: InProcessBroker) -> AsyncIterator[Hea
     """Serve a chronicle; yield the health it watches."""
     about = About("1.2.3", "/s", "memory", "inprocess", "file:", "/d", None)
     health = Health(
-        about, store=store, clock=FakeClock(), executors={"local": FakeExecutor()},
-        active_executor=lambda: "local", disk=DiskWatch(Path("/"), warn_bytes=0, min_bytes=0),
+        about, store=store, clock=FakeClock(), executors=GivenExecutors({"local": FakeExecutor()}),
+        disk=DiskWatch(Path("/"), warn_bytes=0, min_bytes=0),
     )  # fmt: skip
     chronicle = Chronicle(store=store, broker=broker, health=health, owner="me")
     async with trio.open_nursery() as nursery:
@@ -71,12 +70,10 @@ async def test_the_life_of_a_daemon_is_told_from_start_to_end() -> None:
         health.draining = True
     events = await store.list_events()
     assert [event.type for event in events] == [
-        DAEMON_STARTED, EXECUTOR_STARTED, DRAIN_BEGAN, DRAIN_ENDED, DRAIN_BEGAN,
-        EXECUTOR_STOPPED, DAEMON_STOPPED,
+        DAEMON_STARTED, DRAIN_BEGAN, DRAIN_ENDED, DRAIN_BEGAN, DAEMON_STOPPED,
     ]  # fmt: skip
     assert events[0].data["owner"] == "me"
     assert events[0].data["version"] == "1.2.3"
-    assert (events[1].subject, events[1].data["kind"]) == ("executor/local", FakeExecutor.kind)
 
 
 async def test_what_is_told_wakes_readers() -> None:

@@ -44,6 +44,7 @@ from flowdapt.ports.store import RunFilter
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.compute import Compute
 from flowdapt.services.driver import DriverTools, RunDriver
+from flowdapt.services.pool import GivenExecutors
 from flowdapt.services.runs import Runs
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor, MemoryLogs, MemoryValues, json_value
@@ -103,9 +104,10 @@ async def house(
     await store.open()
     broker, logs, values = broker or InProcessBroker(), MemoryLogs(), MemoryValues()
     executor = executor or FakeExecutor()
+    executors = GivenExecutors({"local": executor})
     compute = Compute(
         DriverTools(store, broker, logs, values, clock),
-        {"local": executor},
+        executors,
         owner=owner,
         has_room=has_room,
     )
@@ -118,6 +120,7 @@ async def house(
         clock=clock,
         catalog=workflows,
         engine=compute,
+        executors=executors,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(lambda task_status: broker.run(task_status=task_status))
@@ -597,6 +600,7 @@ async def test_a_run_on_an_executor_that_does_not_exist_fails_visibly(
             logs=h.logs,
             clock=h.clock,
             catalog=h.workflows,
+            executors=GivenExecutors({"mars": FakeExecutor()}),
         )
         run, _ = await elsewhere.submit("w", RunRequest(executor="mars"))
         await trio.sleep(6)

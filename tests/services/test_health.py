@@ -10,6 +10,7 @@ import trio
 
 from flowdapt.services import health
 from flowdapt.services.health import DISK_LOW, DISK_RECOVERED, About, DiskWatch, Health
+from flowdapt.services.pool import GivenExecutors
 from flowdapt.stores.factory import create_store
 from flowdapt.testing import FakeClock, FakeExecutor
 
@@ -31,7 +32,7 @@ async def test_low_disk_is_told_once_and_its_recovery_too(
     await store.open()
     state = Health(
         About("0", "/s", "memory", "inprocess", "file:", "/", None), store=store, clock=clock,
-        executors={"local": FakeExecutor()}, active_executor=lambda: "local",
+        executors=GivenExecutors({"local": FakeExecutor()}),
         disk=DiskWatch(Path("/"), warn_bytes=500, min_bytes=100),
     )  # fmt: skip
     async with trio.open_nursery() as nursery:

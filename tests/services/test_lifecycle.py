@@ -11,6 +11,7 @@ import trio.testing
 from flowdapt.domain.errors import Conflict, StoreBusy
 from flowdapt.services.health import About, DiskWatch, Health
 from flowdapt.services.lifecycle import Lifecycle, the_one
+from flowdapt.services.pool import GivenExecutors
 from flowdapt.services.retention import Keeping, Retention
 from flowdapt.stores.factory import create_store
 from flowdapt.testing import FakeClock, FakeExecutor, MemoryLogs, MemoryValues
@@ -55,11 +56,11 @@ class Stage:
         self.work = Work(seconds)
         self.quiet = Quiet()
         self.closed = False
-        executors = {"local": FakeExecutor()}
+        executors = GivenExecutors({"local": FakeExecutor()})
         about = About("0", "/s", "memory", "inprocess", "file:", "/", None)
         self.health = Health(
             about, store=self.store, clock=clock, executors=executors,
-            active_executor=lambda: "local", disk=DiskWatch(Path("/"), warn_bytes=0, min_bytes=0),
+            disk=DiskWatch(Path("/"), warn_bytes=0, min_bytes=0),
         )  # fmt: skip
         retention = Retention(
             store=self.store, values=MemoryValues(), logs=MemoryLogs(), clock=clock,

@@ -21,12 +21,13 @@ from flowdapt.ports.broker import EVENT_ADDED, RUN_ENDED, Message
 from flowdapt.ports.store import ResourceWrite, RunFilter, Store
 from flowdapt.services.firing import Firing
 from flowdapt.services.planning import Planner
+from flowdapt.services.pool import GivenExecutors
 from flowdapt.services.resources import Resources
 from flowdapt.services.submission import Submitter
 from flowdapt.services.trigger_requests import TriggerRequests
 from flowdapt.services.triggers import Triggers
 from flowdapt.stores.memory import MemoryStore
-from flowdapt.testing import FakeClock, MemoryValues
+from flowdapt.testing import FakeClock, FakeExecutor, MemoryValues
 from flowdapt.testing.store_records import finish, patch_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -110,7 +111,7 @@ async def tower(
     resources = Resources(store=store, broker=broker)
     submitter = Submitter(
         store=store, broker=broker, values=MemoryValues(), clock=clock, engine=None,
-        default_executor="local", max_queued=1000,
+        executors=GivenExecutors({"local": FakeExecutor()}), max_queued=1000,
     )  # fmt: skip
     planner = Planner(submitter, resources)
     firing = Firing(store=store, broker=broker, planner=planner, submitter=submitter)

@@ -1,0 +1,118 @@
+"""Make executors out of profiles: the plugin's class, its options checked, secrets filled in.
+
+Nothing of a cluster is imported: a kind's class stands before a process of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flowdapt.domain.errors import InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+    from flowdapt.domain.task import WorkerEnvironment
+    from flowdapt.plugins.manager import Plugins
+    from flowdapt.ports.executor import Executor
+    from flowdapt.services.seat import Prepared
+
+__all__ = ["InstalledKinds"]
+
+# A cluster that is started here takes longer than one that is there already.
+_START_S = 60.0
+_CONNECT_S = 10.0
+_PROBLEMS_MAX = 20
+
+
+class InstalledKinds:
+    """The kinds that plugins provide (`services.executors.Kinds`)."""
+
+    def __init__(
+        self,
+        plugins: Plugins,
+        environment: Callable[[], WorkerEnvironment],
+        expand: Callable[[str], str],
+    ) -> None:
+        self._plugins = plugins
+        self._environment = environment
+        self._expand = expand
+
+    def names(self) -> Collection[str]:
+        return self._plugins.executor_kinds()
+
+    def validate(self, kind: str, options: Mapping[str, Any]) -> None:
+        self._read(kind, options)
+
+    def prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
+        from flowdapt.services.seat import Prepared
+
+        make, read = self._read(kind, _expanded(options, self._expand))
+        connect_s = float(getattr(read, "connect_timeout", _CONNECT_S))
+        here = not getattr(read, "address", None)
+        return Prepared(
+            partial(make, read, self._environment()),
+            patience_s=max(connect_s, _START_S) if here else connect_s,
+            start_timeout_s=getattr(read, "start_timeout", None),
+        )
+
+    def _read(
+        self, kind: str, options: Mapping[str, Any]
+    ) -> tuple[Callable[..., Executor], BaseModel]:
+        from pydantic import ValidationError
+
+        found = self._plugins.executor(kind)
+        if found.options is None:
+            raise InvalidInput(
+                f"executors of kind {kind!r} have no profiles",
+                code="executor.no_profiles",
+                fix="flowdapt executor ls",
+            )
+        try:
+            return found, found.options.model_validate(dict(options))
+        except ValidationError as error:
+            raise _refused(kind, found.options, error) from None
+
+
+def _expanded(value: Any, expand: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return expand(value.replace("${secret:", "{secret:"))
+    if isinstance(value, Mapping):
+        return {name: _expanded(inner, expand) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_expanded(inner, expand) for inner in value]
+    return value
+
+
+def _refused(kind: str, model: type[BaseModel], error: ValidationError) -> InvalidInput:
+    problems = [
+        _problem(kind, model, details["loc"], details["type"], details["msg"])
+        for details in error.errors(include_url=False, include_input=False, include_context=False)
+    ][:_PROBLEMS_MAX]
+    return InvalidInput(
+        problems[0].message,
+        code="executor.invalid_options",
+        fix=problems[0].fix or f"options of {kind} are {', '.join(model.model_fields)}",
+        problems=problems,
+    )
+
+
+def _problem(
+    kind: str, model: type[BaseModel], loc: tuple[int | str, ...], type_: str, said: str
+) -> Problem:
+    where = ".".join(map(str, loc))
+    if type_ != "extra_forbidden":
+        message = said.removeprefix("Value error, ")
+        text = f"option {where} of {kind}: {message}" if where else f"{kind}: {message}"
+        return Problem("executor.invalid_options", text[:500], ("options", *loc))
+    near = difflib.get_close_matches(where, list(model.model_fields), n=1)
+    return Problem(
+        "executor.unknown_option",
+        f"{kind} has no option {where!r}"[:500],
+        ("options", *loc),
+        near[0] if near else None,
+        f"did you mean {near[0]}?" if near else None,
+    )

@@ -1,0 +1,189 @@
+"""Carry out the switch: check an executor, then move the pointer, or leave everything as it was.
+
+What a check looks at is `preflight.py`; opening and closing is `executors.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import trio
+
+from flowdapt.domain.errors import Conflict, InvalidInput
+from flowdapt.domain.events import EXECUTOR_SWITCHED
+from flowdapt.domain.executor_profile import Checked, ExecutorProfile, Switched, SwitchRequest
+from flowdapt.domain.finding import Finding
+from flowdapt.services.pool import no_executor
+from flowdapt.services.preflight import passed, preflight
+
+if TYPE_CHECKING:
+    from flowdapt.ports.store import Store
+    from flowdapt.services.executors import Executors, Trial
+
+__all__ = ["BACK", "Switch"]
+
+BACK = "-"
+# Which kind an address means, and how that kind writes it; another scheme is a kind itself.
+_SCHEMES = {
+    "dask": ("dask", "tcp"),
+    "tcp": ("dask", "tcp"),
+    "tls": ("dask", "tls"),
+    "ray": ("ray", "ray"),
+}
+_NAME_MAX_CHARS = 100
+_SAME_NAMES_MAX = 100
+
+
+class Switch:
+    """Checks executors and switches between them, one switch at a time."""
+
+    def __init__(self, *, store: Store, executors: Executors) -> None:
+        self._store = store
+        self._executors = executors
+        self._turn = trio.Lock()
+
+    async def check(self, name: str) -> Checked:
+        """Open the executor if it is closed, and look at it. Raise NotFound."""
+        if not await self._executors.exists(name):
+            raise no_executor(name)
+        began = trio.current_time()
+        async with self._executors.trial(self._executors.profile(name)) as trial:
+            findings = await self._findings(name, trial)
+            trial.passed = passed(findings)
+        return Checked(
+            name=name,
+            passed=passed(findings),
+            findings=findings,
+            took_s=round(trio.current_time() - began, 3),
+        )
+
+    async def switch(self, request: SwitchRequest) -> Switched:
+        """Check what is asked for and make it the active executor, or tell why not.
+
+        Raise NotFound, InvalidInput (a risky address, wrong options), Conflict (there is no way
+        back; somebody else has switched meanwhile). A failed check is an answer.
+        """
+        began = trio.current_time()
+        async with self._turn:
+            await self._executors.refresh()
+            profile = await self._profile(request)
+            before = self._executors.pointer
+            async with self._executors.trial(profile) as trial:
+                findings = await self._findings(profile.name, trial)
+                moves = trial.is_open and (request.keep_going or passed(findings))
+                if moves:
+                    await self._move(profile, if_revision=before.revision)
+                trial.passed = moves
+        return await self._switched(findings, moved=moves, began=began)
+
+    async def _move(self, profile: ExecutorProfile, *, if_revision: int) -> None:
+        new = None if self._executors.knows(profile.name) else profile
+        await self._store.switch_executor(profile.name, if_revision=if_revision, add=new)
+        await self._executors.changed(profile.name, EXECUTOR_SWITCHED)
+
+    async def _switched(
+        self, findings: Sequence[Finding], *, moved: bool, began: float
+    ) -> Switched:
+        pointer = self._executors.pointer
+        pinned = await self._store.count_pinned()
+        return Switched(
+            switched=moved,
+            active=pointer.name,
+            previous=pointer.previous,
+            pinned={name: runs for name, runs in pinned.items() if name != pointer.name},
+            findings=list(findings),
+            took_s=round(trio.current_time() - began, 3),
+        )
+
+    async def _findings(self, name: str, trial: Trial) -> list[Finding]:
+        began, was_open = trio.current_time(), trial.is_open
+        trouble = await trial.opened()
+        if trouble is not None:
+            return [_not_opened(name, trouble)]
+        took_s = trio.current_time() - began
+        words = "it is open" if was_open else f"it opened in {took_s:.1f} s"
+        opened = Finding(what="open", level="ok", words=words)
+        return [opened, *await preflight(name, trial.executor, self._store)]
+
+    # -- what is asked for -----------------------------------------------------------------------
+
+    async def _profile(self, request: SwitchRequest) -> ExecutorProfile:
+        name = request.name
+        if name == BACK:
+            return self._executors.profile(self._previous())
+        if "://" in name:
+            return await self._of_address(name, insecure=request.insecure)
+        if not await self._executors.exists(name):
+            raise no_executor(name)
+        return self._executors.profile(name)
+
+    def _previous(self) -> str:
+        previous = self._executors.pointer.previous
+        if previous is None:
+            raise Conflict(
+                f"there is no executor before {self._executors.active!r}",
+                code="executor.no_way_back",
+                fix="flowdapt use NAME",
+            )
+        return previous
+
+    async def _of_address(self, address: str, *, insecure: bool) -> ExecutorProfile:
+        """Return the profile of an address: the stored one, or a new one that is not stored yet."""
+        kind, written = _read_address(address)
+        options: dict[str, object] = {"address": written}
+        if insecure:
+            options["insecure"] = True
+        await self._executors.validate(kind, options)
+        base = _name_of(kind, written)
+        known = {profile.name: profile for profile in self._executors.list_profiles()}
+        for number in range(1, _SAME_NAMES_MAX):
+            name = base if number == 1 else f"{base}-{number}"
+            old = known.get(name)
+            if old is None:
+                return ExecutorProfile(name=name, kind=kind, options=options)
+            if (old.kind, old.options) == (kind, options):
+                return old
+        raise Conflict(
+            f"{_SAME_NAMES_MAX} executors are named like {base!r}",
+            code="executor.exists",
+            fix="flowdapt executor rm NAME",
+        )
+
+
+def _read_address(address: str) -> tuple[str, str]:
+    """Return the kind that an address means, and the address as that kind writes it."""
+    scheme, _, place = address.partition("://")
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        host = None
+    if not host or not place or re.search(r"\s", address):
+        raise InvalidInput(
+            f"{address[:200]!r} is no address",
+            code="executor.bad_address",
+            fix="write dask://HOST:PORT, tls://HOST:PORT or ray://HOST:PORT",
+        )
+    kind, prefix = _SCHEMES.get(scheme.lower(), (scheme.lower(), scheme))
+    return kind, f"{prefix}://{place}"
+
+
+def _name_of(kind: str, address: str) -> str:
+    parts = urlsplit(address)
+    place = f"{parts.hostname}-{parts.port}" if parts.port else str(parts.hostname)
+    plain = re.sub(r"[^a-z0-9]+", "-", f"{kind}-{place}".lower())
+    return plain.strip("-")[:_NAME_MAX_CHARS]
+
+
+def _not_opened(name: str, trouble: str) -> Finding:
+    return Finding(
+        what="open",
+        level="failed",
+        words=trouble,
+        code="executor.unavailable",
+        fix=f"start the cluster, or correct its address:  flowdapt executor check {name}",
+    )
