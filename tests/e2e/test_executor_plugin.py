@@ -1,0 +1,78 @@
+"""A stranger's executor, installed as a stranger would: a fresh environment, pip, the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "executor_plugin"
+
+pytestmark = pytest.mark.slow
+
+
+class Stranger:
+    """An environment that nothing was installed into but flowdapt and the example, and a home."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = folder
+        self.project = folder / "plugin"
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))},
+            "FLOWDAPT_HOME": str(home),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        }
+        # A build must leave nothing behind in the checkout.
+        shutil.copytree(EXAMPLE, self.project, ignore=shutil.ignore_patterns("__pycache__"))
+        venv.create(folder / "venv", with_pip=True)
+
+    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of the environment; what it prints is what it returns."""
+        return subprocess.run(
+            [str(self.folder / "venv" / "bin" / program), *arguments],
+            cwd=self.project,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def must(self, program: str, *arguments: str) -> str:
+        """Run it, and fail with what it said when it does not end well."""
+        done = self.run(program, *arguments)
+        assert done.returncode == 0, f"{program} {' '.join(arguments)}:\n{done.stdout}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
+    folder = tmp_path_factory.mktemp("stranger")
+    made = Stranger(folder, folder / "home")
+    # What builds the wheels is a small thing to fetch: without it there is no index in reach.
+    fetched = made.run("pip", "download", "-q", "--no-deps", "-d", str(folder), "hatchling")
+    if fetched.returncode and "CI" not in os.environ:
+        pytest.skip(f"NOT TESTED: no package index can be reached: {fetched.stdout[-300:]}")
+    assert fetched.returncode == 0, fetched.stdout
+    made.must("pip", "install", "-q", str(ROOT), f"{made.project}[test]")
+    return made
+
+
+def test_the_example_keeps_the_contract_where_nothing_else_is_installed(
+    stranger: Stranger,
+) -> None:
+    said = stranger.must("python", "-P", "-m", "pytest", "-q", "tests")
+    assert " passed" in said
+    assert "skipped" not in said
+
+
+def test_flowdapt_finds_the_kind_that_it_brings(stranger: Stranger) -> None:
+    kinds = "from flowdapt.plugins.manager import Plugins; print(Plugins().executor_kinds())"
+    assert "'command'" in stranger.must("python", "-P", "-c", kinds)
