@@ -10,6 +10,7 @@ import importlib.metadata
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -238,9 +239,12 @@ def _check_import_string(name: object) -> None:
 
 def _imported(what: str, kind: str, known: Mapping[str, str], base: type) -> Any:
     if (name := known.get(kind)) is None:
+        near = get_close_matches(kind[:64], known, 1)
         raise InvalidInput(
             f"there is no {what} of kind {kind!r}",
-            fix=f"use one of {', '.join(sorted(known))}, or install its plugin",
+            fix=f"did you mean {near[0]!r}?"
+            if near
+            else f"use one of {', '.join(sorted(known))}, or install its plugin",
             code="plugin.unknown_kind",
         )
     module, _, attribute = name.partition(":")

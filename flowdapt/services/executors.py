@@ -109,6 +109,9 @@ class Executors:
             await self.refresh()
         return self.knows(name)
 
+    def names(self) -> Collection[str]:
+        return {*self._built_in(), *self._profiles}
+
     def _built_in(self) -> Mapping[str, str]:
         from flowdapt.domain.executor_profile import BUILT_IN_PROFILES
 
@@ -123,12 +126,12 @@ class Executors:
             return self._profiles[name]
         kind = self._built_in().get(name)
         if kind is None:
-            raise no_executor(name)
+            raise no_executor(name, self.names())
         return ExecutorProfile(name=name, kind=kind)
 
     def list_profiles(self) -> list[ExecutorProfile]:
         """Return all profiles, by name."""
-        return [self.profile(name) for name in sorted({*self._built_in(), *self._profiles})]
+        return [self.profile(name) for name in sorted(self.names())]
 
     # -- users -----------------------------------------------------------------------------------
 
@@ -303,7 +306,7 @@ class Executors:
 
     async def _refuse_unknown(self, name: str) -> None:
         if not await self.exists(name):
-            raise no_executor(name)
+            raise no_executor(name, self.names())
 
     async def _pinned_runs(self) -> Mapping[str, int]:
         return await self._store.count_pinned()

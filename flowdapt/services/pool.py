@@ -5,7 +5,8 @@ A daemon has `Executors`, which opens what is needed; tests and embedded runs ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flowdapt.domain.errors import NotFound
@@ -33,6 +34,10 @@ class ExecutorPool(Protocol):
         """Say whether there is such an executor; the store is asked when it is not known here."""
         ...
 
+    def names(self) -> Collection[str]:
+        """Return the names that are known here. Never blocks."""
+        ...
+
     def pin(self, name: str) -> Dispatcher:
         """Keep the executor open until `unpin`; return the queue in front of it.
 
@@ -53,10 +58,13 @@ class ExecutorPool(Protocol):
         ...
 
 
-def no_executor(name: str) -> NotFound:
-    """Return the refusal of a name that no executor has."""
+def no_executor(name: str, known: Collection[str] = ()) -> NotFound:
+    """Return the refusal of a name that no executor has, with the known one that is near it."""
+    near = get_close_matches(name[:128], known, 1)
     return NotFound(
-        f"there is no executor {name!r}", code="executor.not_found", fix="flowdapt executor ls"
+        f"there is no executor {name[:128]!r}",
+        code="executor.not_found",
+        fix=f"did you mean {near[0]!r}?" if near else "flowdapt executor ls",
     )
 
 
@@ -76,9 +84,12 @@ class GivenExecutors:
     async def exists(self, name: str) -> bool:
         return name in self._dispatchers
 
+    def names(self) -> Collection[str]:
+        return self._dispatchers.keys()
+
     def pin(self, name: str) -> Dispatcher:
         if name not in self._dispatchers:
-            raise no_executor(name)
+            raise no_executor(name, self.names())
         return self._dispatchers[name]
 
     def unpin(self, name: str) -> None:

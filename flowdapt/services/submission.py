@@ -106,7 +106,7 @@ class Submitter:
         if asked is None:
             return self._executors.active
         if not await self._executors.exists(asked):
-            raise no_executor(asked)
+            raise no_executor(asked, self._executors.names())
         return asked
 
     async def _input_value(self, uid: str, value: dict[str, object]) -> ValueRef:

@@ -48,7 +48,7 @@ class Switch:
     async def check(self, name: str) -> Checked:
         """Open the executor if it is closed, and look at it. Raise NotFound."""
         if not await self._executors.exists(name):
-            raise no_executor(name)
+            raise no_executor(name, self._executors.names())
         began = trio.current_time()
         async with self._executors.trial(self._executors.profile(name)) as trial:
             findings = await self._findings(name, trial)
@@ -117,7 +117,7 @@ class Switch:
         if "://" in name:
             return await self._of_address(name, insecure=request.insecure)
         if not await self._executors.exists(name):
-            raise no_executor(name)
+            raise no_executor(name, self._executors.names())
         return self._executors.profile(name)
 
     def _previous(self) -> str:

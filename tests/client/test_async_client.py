@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from flowdapt.client import AsyncClient, Client, async_parts, events, parts
+from flowdapt.client import AsyncClient, Client, async_parts, events, executors, parts
 from flowdapt.domain import errors
 from tests.client.fake_daemon import FakeDaemon, answer, hang_up, problem, run, stream
 
@@ -87,6 +87,7 @@ def test_nobody_there_is_said_at_once(flowdapt_home: object, loop: Any) -> None:
         (parts.Artifacts, async_parts.AsyncArtifacts),
         (parts.Secrets, async_parts.AsyncSecrets),
         (events.Events, events.AsyncEvents),
+        (executors.Executors, executors.AsyncExecutors),
     ],
 )
 def test_both_clients_have_the_same_methods_and_parameters(blocking: type, awaited: type) -> None:

@@ -181,6 +181,12 @@ def test_two_plugins_of_one_name_are_both_shown(plugin) -> None:
     assert names == [("twin", True), ("twin ()", False)]
 
 
+def test_an_unknown_kind_that_is_near_a_known_one_is_taken_for_a_slip() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Plugins([]).executor("locl")
+    assert caught.value.fix == "did you mean 'local'?"
+
+
 def test_an_unknown_kind_names_the_known_ones() -> None:
     with pytest.raises(InvalidInput, match="'slurm'") as caught:
         Plugins([]).executor("slurm")
