@@ -76,3 +76,51 @@ def test_the_example_keeps_the_contract_where_nothing_else_is_installed(
 def test_flowdapt_finds_the_kind_that_it_brings(stranger: Stranger) -> None:
     kinds = "from flowdapt.plugins.manager import Plugins; print(Plugins().executor_kinds())"
     assert "'command'" in stranger.must("python", "-P", "-c", kinds)
+
+
+STAGE = """
+import os
+
+from flowdapt import get_run_context
+
+
+def where():
+    print("said over there")
+    return [os.nice(0), get_run_context().executor]
+"""
+WORKFLOW = """
+kind: workflow
+metadata: {name: where}
+spec:
+  stages: [{name: where, target: user_modules.where.where}]
+"""
+
+
+def test_a_workflow_moves_there_by_one_command_and_back(stranger: Stranger) -> None:
+    home = Path(stranger.environment["FLOWDAPT_HOME"])
+    (home / "user_modules").mkdir(parents=True)
+    (home / "user_modules" / "where.py").write_text(STAGE)
+    (stranger.project / "where.yaml").write_text(WORKFLOW)
+    here = os.nice(0)
+    try:
+        stranger.must("flowdapt", "apply", "where.yaml")
+        assert f'[{here}, "local"]' in stranger.must("flowdapt", "run", "where")
+
+        options = ("--option", "prefix=nice -n 5", "--option", "slots=3")
+        stranger.must("flowdapt", "executor", "add", "node7", "command", *options)
+        assert "node7 can be used" in stranger.must("flowdapt", "executor", "check", "node7")
+        stranger.must("flowdapt", "use", "node7")
+        there = stranger.must("flowdapt", "run", "where")
+        assert f'[{here + 5}, "node7"]' in there
+        run = there.split("finished", 1)[1].split()[0]
+        assert "said over there" in stranger.must("flowdapt", "logs", run)
+
+        stranger.must("flowdapt", "use", "-")
+        assert f'[{here}, "local"]' in stranger.must("flowdapt", "run", "where")
+        refused = stranger.run(
+            "flowdapt", "executor", "add", "node8", "command", "--option", "slot=1"
+        )
+        assert refused.returncode == 5
+        assert "command has no option 'slot'" in refused.stdout
+    finally:
+        stranger.must("flowdapt", "down", "--now")
