@@ -29,7 +29,7 @@ from flowdapt.tui.screens.catalogue import make_detail, make_view
 from flowdapt.tui.screens.view import View
 from flowdapt.tui.themes import THEMES, role_of
 from flowdapt.tui.widgets.dialogs import Dialog
-from flowdapt.tui.widgets.safe import safe
+from flowdapt.tui.widgets.safe import lines
 
 if TYPE_CHECKING:
     from flowdapt.client import AsyncClient
@@ -66,6 +66,7 @@ class FlowdaptApp(App[None]):
         self.everywhere = Everywhere(self)
         self.read_only = self.options.read_only
         self.zoomed = False
+        self.faults: list[Exception] = []
         self.glyphs = ASCII if self.options.ascii else UNICODE
         self._make_transport, self.starter, self._first = transport, start, first
         self._autostart = autostart
@@ -170,11 +171,16 @@ class FlowdaptApp(App[None]):
     def say(self, text: str, role: str = "") -> None:
         """Tell in passing."""
         severity: Any = _SEVERITY.get(role, "information")
-        self.notify(safe(text), severity=severity, markup=False)
+        self.notify("\n".join(lines(text)), severity=severity, markup=False)
 
     def tell_error(self, error: FlowdaptError) -> None:
         """Tell a refusal with its way out."""
         self.say(error.message + (f"\nfix: {error.fix}" if error.fix else ""), "bad")
+
+    def tell_fault(self, error: Exception) -> None:
+        """Tell a failure that nobody foresaw; the rest of the screen goes on."""
+        self.faults.append(error)
+        self.say(f"a fault of this program: {type(error).__name__}: {error}", "bad")
 
     def copy(self, text: str) -> None:
         """Put a text on the clipboard of the person's terminal, or into a file when it is long."""

@@ -7,14 +7,14 @@ events were left out. What the connection is called meanwhile is `model.link`'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flowdapt.client.endpoints import system
 from flowdapt.client.stream import EventDecoder
 from flowdapt.client.wire import Response, error_of
-from flowdapt.domain.errors import FlowdaptError, TimedOut, Unreachable
+from flowdapt.domain.errors import FlowdaptError, Unreachable
 from flowdapt.tui.model.link import Link
 from flowdapt.tui.model.news import ALL, LINK, News, news_of
 
@@ -29,6 +29,7 @@ Starter = Callable[[], object]
 
 EVERY_S = 0.1
 _STATUS_EVERY_S = 2.0
+_STATUS_WITHIN_S = 5.0
 _FIRST_S, _LONGEST_S = 0.1, 2.0
 _HELD_MAX = 5000
 
@@ -74,6 +75,8 @@ class Feed:
                 self._lost(error)
         except FlowdaptError as error:
             self._lost(error)
+        except ValueError as error:
+            self._lost(FlowdaptError(f"the daemon tells what is no event: {error}"))
 
     async def _greet(self) -> None:
         status = await self._client.status()
@@ -138,24 +141,21 @@ class Feed:
         while True:
             await asyncio.sleep(_STATUS_EVERY_S)
             if self._link.usable:
-                await self._quietly(self._ask_status())
+                await self._ask_status()
             elif self._link.lost_at is not None:
                 self._link.lost(self._link.why, self._now(), fix=self._link.fix)
                 self._note(LINK)
 
     async def _ask_status(self) -> None:
-        status = await self._client.status()
+        """Ask once; a failure is left to the stream, which notices by itself that the daemon is gone."""
+        try:
+            async with asyncio.timeout(_STATUS_WITHIN_S):
+                status = await self._client.status()
+        except (FlowdaptError, TimeoutError):
+            return
         if self._link.usable:
             self._link.greeted(status, self._now())
             self._note(LINK)
-
-    @staticmethod
-    async def _quietly(asking: Awaitable[None]) -> None:
-        """Await what may fail: the stream notices by itself when the daemon is gone."""
-        try:
-            await asking
-        except (Unreachable, TimedOut):
-            return
 
     async def _flush(self) -> None:
         while True:

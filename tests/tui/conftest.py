@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.tui.fake import FakeDaemon
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -28,8 +32,11 @@ def _one_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def daemon() -> FakeDaemon:
-    return FakeDaemon()
+def daemon() -> Iterator[FakeDaemon]:
+    """Give the test a daemon of its own; no app on it may have met what nobody foresaw."""
+    daemon = FakeDaemon()
+    yield daemon
+    assert [fault for app in daemon.apps for fault in app.faults] == []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

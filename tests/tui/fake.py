@@ -58,6 +58,7 @@ class FakeDaemon:
     """The transport of an app under test. `on` adds answers; the latest that fits is taken."""
 
     def __init__(self) -> None:
+        self.apps: list[FlowdaptApp] = []
         self.alive = True
         self.pid = 100
         self.status: dict[str, Any] = {
@@ -78,7 +79,7 @@ class FakeDaemon:
         self.on("GET", "/api/v1/runs/([^/]+)", self._run)
         self.on(
             "GET",
-            "/api/v1/(triggers|workflows|configs|executors|plugins)",
+            "/api/v1/(trigger-status|triggers|workflows|configs|executors|plugins)",
             lambda *_: {"items": []},
         )
 
@@ -177,4 +178,6 @@ async def _chunks(queue: asyncio.Queue[Any]) -> AsyncIterator[bytes]:
 
 def new_app(daemon: FakeDaemon, view: str = "runs", **options: Any) -> FlowdaptApp:
     """Return an app on a fake daemon, at a fixed time."""
-    return FlowdaptApp(lambda: daemon, options=Options(**options), now=lambda: NOW, first=view)
+    app = FlowdaptApp(lambda: daemon, options=Options(**options), now=lambda: NOW, first=view)
+    daemon.apps.append(app)
+    return app

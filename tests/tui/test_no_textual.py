@@ -13,8 +13,10 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_the_model_knows_no_terminal_and_no_socket() -> None:
-    code = "import pkgutil, importlib, flowdapt.tui.model as m\n" \
-        "for one in pkgutil.iter_modules(m.__path__): importlib.import_module(f'{m.__name__}.{one.name}')"  # fmt: skip
+    code = """if True:
+        import importlib, pkgutil, flowdapt.tui.model as model
+        for one in pkgutil.iter_modules(model.__path__):
+            importlib.import_module(f"{model.__name__}.{one.name}")"""
     assert not loaded_by(code) & {
         "textual",
         "httpx",

@@ -21,6 +21,8 @@ FILTER_WORDS = {
     "trigger=": "the rule that started it",
     "parent=": "the run that it retries",
     "label=": "NAME:VALUE",
+    "dur>": "took longer: 90s, 5m or 2h",
+    "dur<": "took less",
     "since=": "2d, 90m or 2026-11-24",
     "until=": "2d, 90m or 2026-11-24",
 }
@@ -107,6 +109,10 @@ def span_s(value: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+def _span(value: str, now: datetime) -> float:
+    return span_s(value)
+
+
 def _instant(value: str, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(value)
@@ -123,6 +129,8 @@ _READERS: dict[str, tuple[str, Callable[[str, datetime], Any]]] = {
     "trigger=": ("trigger", _plain),
     "parent=": ("parent", _plain),
     "label=": ("label", _label),
+    "dur>": ("longer", _span),
+    "dur<": ("shorter", _span),
     "since=": ("since", _instant),
     "until=": ("until", _instant),
 }

@@ -81,7 +81,9 @@ class RunWindow:
         self.loaded = True
         if not known or not overlap:
             self._pages, self._runs = [_Page(None, next_, [run.uid for run in runs])], {}
-        elif self.query.newest_first:
+        elif not self.query.newest_first:
+            self._reorder(runs, next_)
+        else:
             fresh = [run.uid for run in runs if run.uid not in self._runs]
             self._pages[0].uids[:0] = fresh
         self._keep(runs)
@@ -136,6 +138,11 @@ class RunWindow:
 
     def _new(self, runs: Sequence[Run]) -> list[str]:
         return [run.uid for run in runs if run.uid not in self._runs]
+
+    def _reorder(self, runs: Sequence[Run], next_: str | None) -> None:
+        """Take another order of the first page, unless more is loaded: then rows stay where they are."""
+        if len(self._pages) == 1:
+            self._pages, self._runs = [_Page(None, next_, [run.uid for run in runs])], {}
 
     def _keep(self, runs: Sequence[Run]) -> None:
         held = {uid for page in self._pages for uid in page.uids}

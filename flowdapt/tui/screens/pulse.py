@@ -6,7 +6,7 @@ Without anything to look at it says what to do first; without a daemon, how to g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from flowdapt.client.endpoints import runs as calls
+from flowdapt.domain.errors import NotFound
 from flowdapt.domain.wording import amount, coarse, duration, size
 from flowdapt.tui.keys import Key
 from flowdapt.tui.model.link import LinkState
@@ -26,6 +27,7 @@ from flowdapt.tui.widgets.safe import SafeText, cut, fitted, line
 from flowdapt.tui.widgets.table import Cell, Column, PagedTable
 
 if TYPE_CHECKING:
+    from flowdapt.domain.trigger_views import TriggerStatus
     from flowdapt.tui.app import FlowdaptApp
 
 __all__ = ["Pulse"]
@@ -133,11 +135,18 @@ class Pulse(View):
         async with asyncio.TaskGroup() as group:
             runs = group.create_task(self.client.ask(calls.list_(limit=_NEWEST)))
             workflows = group.create_task(self.client.resources.list("workflow", limit=_NEWEST))
-            rules = group.create_task(self.client.triggers.list(limit=_NEWEST))
+            rules = group.create_task(self._rules())
         page = runs.result()
         names = [one.metadata.name for one in workflows.result().items]
-        self.pulse.take(page.items, page.next, names, rules.result().items)
+        self.pulse.take(page.items, page.next, names, rules.result())
         self._draw()
+
+    async def _rules(self) -> Sequence[TriggerStatus]:
+        try:
+            return (await self.client.triggers.list(limit=_NEWEST)).items
+        except NotFound:
+            # An older daemon knows no rules: all else is there.
+            return ()
 
     # --- what is shown ---------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from textual.containers import Horizontal
 
 from flowdapt.client.endpoints import runs as calls
 from flowdapt.domain.run import Run
+from flowdapt.domain.yaml_writing import to_yaml
 from flowdapt.tui.keys import Key
 from flowdapt.tui.model.news import ALL, RUNS, News
 from flowdapt.tui.model.query import parse_filter
@@ -82,10 +83,12 @@ class Runs(View):
             self.work(self._read_first(), only="head")
         elif news.touches(RUNS):
             changed, again = self.window.apply(news.events)
-            for uid in changed:
-                run = self.window.find(uid)
+            found = [self.window.find(uid) for uid in changed]
+            for run in found:
                 if run is not None:
                     self.runs.change(run)
+            if None in found:
+                self._show()
             if again:
                 self._read_first_soon()
 
@@ -185,6 +188,22 @@ class Runs(View):
         run = self.runs.current
         if run is not None:
             self.desk.open_detail("run", run.uid, tab)
+
+    def act_describe(self) -> None:
+        self._to_detail("show")
+
+    def act_back(self) -> None:
+        """Let go of the filter first."""
+        if self.window.query.text:
+            self.work(self.filtered(""), only="filter")
+        else:
+            self.desk.everywhere.act_back()
+
+    async def act_copy_yaml(self) -> None:
+        run = self.runs.current
+        if run is not None:
+            whole = await self.client.runs.get(run.uid)
+            self.desk.copy(to_yaml(whole.model_dump(mode="json", exclude_none=True)))
 
     def act_copy(self) -> None:
         self.desk.copy("\n".join(run.uid for run in self.runs.chosen))

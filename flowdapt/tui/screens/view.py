@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from flowdapt.tui.app import FlowdaptApp
 
 __all__ = ["LIST_KEYS", "View"]
+
+E = TypeVar("E", bound=BaseException)
 
 WIDE = 100
 LIST_KEYS = (
@@ -121,10 +123,13 @@ class View(Screen[None]):
         self.query_one(Footer).refresh()
 
     async def _told(self, doing: Awaitable[None]) -> None:
+        """Await what a key or an update does; tell every failure, and go on: it is one screen's."""
         try:
             await doing
-        except FlowdaptError as error:
-            self.desk.tell_error(error)
+        except* FlowdaptError as group:
+            self.desk.tell_error(_first(group))
+        except* Exception as group:
+            self.desk.tell_fault(_first(group))
 
     # --- keys ------------------------------------------------------------------------------------
 
@@ -233,3 +238,8 @@ class View(Screen[None]):
         table = self.table
         if table is not None:
             table.focus()
+
+
+def _first(group: BaseExceptionGroup[E]) -> E:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

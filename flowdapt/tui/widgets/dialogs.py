@@ -11,7 +11,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, TextArea
 
-from flowdapt.tui.widgets.safe import SafeText
+from flowdapt.tui.widgets.safe import SafeText, lines, safe
 
 __all__ = ["Ask", "Confirm", "Dialog", "EditText", "Notice", "TypedConfirm"]
 
@@ -76,7 +76,7 @@ class Ask(Dialog[str]):
         self._value, self._placeholder = value, placeholder
 
     def asked(self) -> ComposeResult:
-        yield Input(self._value, placeholder=self._placeholder, id="dialog-input")
+        yield Input(safe(self._value), placeholder=self._placeholder, id="dialog-input")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.answer(event.value)
@@ -113,7 +113,8 @@ class EditText(Dialog[str]):
         self._value = value
 
     def asked(self) -> ComposeResult:
-        yield TextArea(self._value, id="dialog-area")
+        # What is edited is written with escapes (YAML, JSON): nothing is lost by showing controls.
+        yield TextArea("\n".join(lines(self._value)), id="dialog-area")
 
     def action_take(self) -> None:
         self.dismiss(self.query_one(TextArea).text)

@@ -44,7 +44,7 @@ class _Place:
     home: bool
 
 
-class PagedTable(ScrollView, Generic[R], can_focus=True):
+class PagedTable(ScrollView, Generic[R], can_focus=True, inherit_bindings=False):
     """Rows of `R`. The first line is the head and stays; `key` names a row for good."""
 
     DEFAULT_CSS: ClassVar[str] = """
@@ -126,7 +126,7 @@ class PagedTable(ScrollView, Generic[R], can_focus=True):
         self._keys = [self._key_of(row) for row in self._rows]
         self._places = {key: place for place, key in enumerate(self._keys)}
         self.marks &= self._places.keys()
-        self.virtual_size = Size(0, len(self._rows))
+        self.virtual_size = Size(0, len(self._rows) + 1)
         self._measured_for = -1
         self._restore(before)
         self.refresh()
