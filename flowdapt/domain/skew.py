@@ -72,7 +72,7 @@ def _absent(count: int, of: int) -> Iterator[Finding]:
             level="failed",
             words=f"flowdapt cannot be imported {_on(count, of)}",
             code="executor.flowdapt_skew",
-            fix="install the daemon's version of flowdapt in the workers' environment",
+            fix="the workers' environment needs the same version of it as the daemon's",
         )
 
 
@@ -88,7 +88,7 @@ def _flowdapt(here: Facts, workers: Sequence[Facts]) -> Iterator[Finding]:
         level="failed" if broken else "warning",
         words=f"flowdapt {_against(mine, theirs)}",
         code="executor.flowdapt_skew",
-        fix=f"install flowdapt {mine} in the workers' environment",
+        fix=f"install flowdapt=={mine} in the workers' environment",
     )
 
 

@@ -27,9 +27,15 @@ def error_classes() -> list[type[errors.FlowdaptError]]:
 
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 # What explains a state, or is found by a check, is no error, and is listed apart.
-KINDS = {"Reason": "explanation", "Finding": "finding"}
+KINDS = {
+    "Reason": "explanation", "Finding": "finding", "_failed": "finding", "_warning": "finding",
+    "_smoke_failed": "finding",
+}  # fmt: skip
 # Where the words beside a code differ from use to use.
 MEANINGS = {
+    "executor.check_failed": "its own check failed or took too long",
+    "executor.smoke_failed": "a small task failed there, did not end, or came back with a wrong answer",
+    "executor.unavailable": "it cannot be opened or does not answer; why the message says",
     "executor.flowdapt_skew": "flowdapt has another version on workers than here, or is not there",
     "executor.library_skew": "a library has another version on workers than here, or is not there",
     "executor.platform_skew": "workers have another system or processor than here",
@@ -72,6 +78,8 @@ def exact_codes() -> list[Code]:
 
 def _uses() -> Iterator[Code]:
     for module in modules():
+        if ".testing" in module.name:  # fakes refuse in fewer words
+            continue
         for scope in _scopes(module.tree):
             texts = _texts(scope)
             for node in ast.walk(scope):
@@ -105,9 +113,10 @@ def _texts(scope: ast.AST) -> list[tuple[int, str, str]]:
 
 
 def _code_of(call: ast.Call) -> str | None:
-    """Return the code among the arguments: named `code`, or the first of them."""
+    """Return the code among the arguments: named `code`, or the first of them (of a finding, the second)."""
     named = [keyword.value for keyword in call.keywords if keyword.arg == "code"]
-    first = [] if _callee(call) == "ForeignKey" else call.args[:1]
+    finds = KINDS.get(_callee(call)) == "finding"
+    first = [] if _callee(call) == "ForeignKey" else call.args[: 2 if finds else 1]
     codes = [_code_in(value, any_family=True) for value in named]
     return next((code for code in (*codes, *map(_code_in, first)) if code), None)
 
@@ -129,6 +138,7 @@ def _message(call: ast.Call, code: str, known: Mapping[str, str]) -> str:
     if named:
         return named
     texts = [_words(value, known) for value in call.args]
+    texts = texts[texts.index(code) + 1 :] if code in texts else texts
     return next((text for text in texts if text and text != code), "")
 
 
@@ -141,6 +151,10 @@ def _words(node: ast.expr, known: Mapping[str, str] = MappingProxyType({})) -> s
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
         return re.sub("…[…]+", "…", "".join(_words(part) or "…" for part in node.values))
+    if isinstance(node, ast.IfExp):
+        return _words(node.orelse, known) or _words(node.body, known)
+    if isinstance(node, ast.Subscript):  # cut to a length
+        return _words(node.value, known)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _words(node.left, known) + _words(node.right, known)
     return known.get(node.id, "") if isinstance(node, ast.Name) else ""
