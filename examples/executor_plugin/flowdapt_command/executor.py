@@ -75,10 +75,11 @@ class CommandExecutor(Executor):
                 with trio.move_on_after(self._options.connect_timeout):
                     await self._send(Open(self._environment))
                     await self._listen(worker, answers, until_hello=True)
-                if self._facts:
-                    task_status.started()
-                    await self._listen(worker, answers)
-                raise ExecutorUnavailable(f"the worker does not answer: {_last_words(stderr)}")
+                if not self._facts:
+                    raise ExecutorUnavailable(f"no worker answers: {_last_words(stderr)}")
+                task_status.started()
+                await self._listen(worker, answers)
+                raise ExecutorUnavailable(f"the worker is gone: {_last_words(stderr)}")
             finally:
                 self._worker, self._facts = None, {}
                 for task in self._tasks.values():
