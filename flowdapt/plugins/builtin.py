@@ -9,7 +9,10 @@ __all__ = ["flowdapt_brokers", "flowdapt_executors"]
 
 @hookimpl
 def flowdapt_executors() -> dict[str, str]:
-    return {"local": "flowdapt.plugins.executors.local.executor:LocalExecutor"}
+    return {
+        "dask": "flowdapt.plugins.executors.dask.executor:DaskExecutor",
+        "local": "flowdapt.plugins.executors.local.executor:LocalExecutor",
+    }
 
 
 @hookimpl

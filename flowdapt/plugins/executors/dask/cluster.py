@@ -1,0 +1,242 @@
+"""Decide how a Dask cluster on this machine is made, and how many workers it has at any time.
+
+The scheduler lives in the bridge; each worker is a process with one thread. All of it listens on
+loopback only, speaks TLS with certificates made for this one time, and ends with the bridge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import dask
+import msgspec
+from distributed import Scheduler
+from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.security import Security
+
+from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.plugins.executors.dask.node import CONFIG, LOOPBACK, NodeSpec
+from flowdapt.runtime.verdicts import tell_exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowdapt.plugins.executors.dask.options import DaskOptions
+
+__all__ = ["LocalCluster"]
+
+_TICK_S = 0.25
+_END_S = 3.0
+# A worker that ends at once is not started again and again.
+_RESTART_MIN_S = 2.0
+_MODULE = "flowdapt.plugins.executors.dask.node"
+
+
+class LocalCluster:
+    """A scheduler here and workers in processes. `wanted` says how many tasks wait or run."""
+
+    def __init__(self, options: DaskOptions, wanted: Callable[[], int]) -> None:
+        self._options = options
+        self._wanted = wanted
+        self._scheduler: Scheduler | None = None
+        self._nodes: dict[int, _Node] = {}
+        self._exits: dict[str, str] = {}
+        self._needed_at = time.monotonic()
+        self._folder = ""
+        self._scaling: asyncio.Task[None] | None = None
+        self.security = Security.temporary()
+        self.minimum = max(options.minimum, 1)
+        self.maximum = options.maximum or max(_cpus(), self.minimum)
+
+    async def open(self) -> str:
+        """Start it with its minimum of workers; return its address."""
+        dask.config.set(dict(CONFIG))
+        self._folder = tempfile.mkdtemp(prefix="flowdapt-dask-")
+        self._scheduler = Scheduler(
+            host=LOOPBACK,
+            protocol="tls://",
+            port=0,
+            dashboard=False,
+            dashboard_address=f"{LOOPBACK}:0",
+            security=self.security,
+            allowed_failures=0,
+        )
+        self._scheduler.add_plugin(_OnceOnly(self._scheduler))
+        await self._scheduler
+        for number in range(self.minimum):
+            await self._start(number)
+        await self._first_worker()
+        self._scaling = asyncio.ensure_future(self._scale())
+        return str(self._scheduler.address)
+
+    async def _first_worker(self) -> None:
+        assert self._scheduler is not None
+        deadline = time.monotonic() + self._options.start_timeout
+        while not self._scheduler.workers:
+            ended = [node for node in self._nodes.values() if node.process.returncode is not None]
+            if ended:
+                raise ExecutorUnavailable(f"a Dask worker cannot be started: {ended[0].exit()}")
+            if time.monotonic() > deadline:
+                raise ExecutorUnavailable(
+                    f"no Dask worker came within {self._options.start_timeout:g} s",
+                    fix="raise start_timeout, or look for what slows this machine down",
+                )
+            await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """End everything that was started. Never raises."""
+        if self._scaling is not None:
+            self._scaling.cancel()
+        if self._scheduler is not None:
+            with suppress(Exception):
+                await asyncio.wait_for(self._scheduler.close(), _END_S)
+        await asyncio.gather(*(node.end() for node in self._nodes.values()))
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def why_gone(self, address: str) -> str:
+        """Return how the worker at an address ended, if it did."""
+        return self._exits.get(address, "")
+
+    @property
+    def size(self) -> int:
+        """How many workers there are or begin."""
+        return len(self._nodes)
+
+    # -- scaling -------------------------------------------------------------------------------------
+
+    async def _scale(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._drop_ended()
+            wanted = min(max(self._wanted(), self.minimum), self.maximum)
+            now = time.monotonic()
+            if wanted >= len(self._nodes):
+                self._needed_at = now
+            for number in range(self.maximum):
+                if len(self._nodes) < wanted and number not in self._nodes:
+                    await self._start(number)
+            if now - self._needed_at >= self._options.idle_timeout:
+                await self._shrink(wanted)
+
+    def _drop_ended(self) -> None:
+        for number, node in list(self._nodes.items()):
+            code = node.process.returncode
+            if code is not None and time.monotonic() - node.started_at >= _RESTART_MIN_S:
+                del self._nodes[number]
+
+    async def _shrink(self, wanted: int) -> None:
+        """Let the last workers go; what they keep moves to the others first."""
+        assert self._scheduler is not None
+        going = sorted(self._nodes)[wanted:]
+        names = [self._nodes[number].name for number in going]
+        known = [w.address for w in self._scheduler.workers.values() if w.name in names]
+        with suppress(Exception):
+            await self._scheduler.retire_workers(
+                workers=known, close_workers=True, remove=True, stimulus_id="flowdapt-scale"
+            )
+        for number in going:
+            node = self._nodes.pop(number)
+            await node.end()
+        self._needed_at = time.monotonic()
+
+    async def _start(self, number: int) -> None:
+        assert self._scheduler is not None
+        options = self._options
+        resources = dict(options.resources)
+        variables: dict[str, str] = {}
+        if number < options.gpus:
+            resources["GPU"] = 1.0
+            variables["CUDA_VISIBLE_DEVICES"] = str(number)
+        spec = NodeSpec(
+            scheduler=str(self._scheduler.address),
+            name=f"flowdapt-{number + 1}",
+            security={
+                name: getattr(self.security, name)
+                for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key")
+            },
+            resources=resources,
+            memory_bytes=_memory_bytes() // self.maximum,
+            folder=self._folder,
+        )
+        self._nodes[number] = await _Node.start(spec, variables, self._note_exit)
+
+    def _note_exit(self, node: _Node) -> None:
+        assert self._scheduler is not None
+        for worker in self._scheduler.workers.values():
+            if worker.name == node.name:
+                self._exits[worker.address] = node.exit()
+
+
+class _OnceOnly(SchedulerPlugin):
+    """Make what a task replied mere data: when it is lost it is lost, and not computed again."""
+
+    name = "flowdapt-once"
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
+        if finish == "memory" and (task := self._scheduler.tasks.get(key)) is not None:
+            task.run_spec = None
+
+
+class _Node:
+    """The process of one worker."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self.process = process
+        self.started_at = time.monotonic()
+        self._watching: asyncio.Task[Any] | None = None
+
+    @classmethod
+    async def start(
+        cls, spec: NodeSpec, variables: dict[str, str], ended: Callable[[_Node], None]
+    ) -> _Node:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *["-P", "-m", _MODULE, str(os.getpid())],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **variables},
+            start_new_session=True,
+        )
+        node = cls(spec.name, process)
+        assert process.stdin is not None
+        process.stdin.write(msgspec.json.encode(spec))
+        process.stdin.close()
+
+        async def watch() -> None:
+            await process.wait()
+            ended(node)
+
+        node._watching = asyncio.ensure_future(watch())
+        return node
+
+    def exit(self) -> str:
+        code = self.process.returncode
+        return "" if code is None else tell_exit(code)[1]
+
+    async def end(self) -> None:
+        """Have it end in order, and end it when it does not."""
+        try:
+            await asyncio.wait_for(self.process.wait(), _END_S)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,400 @@
+"""Decide how tasks, values and words pass between the bridge and a Dask cluster.
+
+One task is one key that is never used again; its future's value is a short reply, its result is data
+under a key of its own. So Dask has nothing to compute a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from distributed import Client, Future
+from distributed.scheduler import KilledWorker
+from distributed.security import Security
+
+from flowdapt.domain.errors import ExecutorUnavailable, MissingObject
+from flowdapt.domain.handles import handles_of, only_held
+from flowdapt.domain.task import ErrorInfo, Failed, Lost, ValueRef
+from flowdapt.plugins.bridge.engine import Engine, Report, Say
+from flowdapt.plugins.executors.dask import checks, remote
+from flowdapt.plugins.executors.dask.cluster import LocalCluster
+from flowdapt.plugins.executors.dask.lifting import Lifter
+from flowdapt.plugins.executors.dask.shares import Labels
+from flowdapt.plugins.executors.dask.state import state_of
+from flowdapt.runtime.bundle import Packer
+from flowdapt.runtime.frames import read_message
+from flowdapt.runtime.verdicts import lost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flowdapt.domain.finding import Finding
+    from flowdapt.domain.task import Outcome, TaskCall, TaskEvent, WorkerEnvironment
+    from flowdapt.plugins.executors.dask.options import DaskOptions
+    from flowdapt.runtime.pickled import Pickled
+
+__all__ = ["DaskEngine"]
+
+_BEGUN_S = 0.3
+_STOP_S = 1.5
+_WORDS_S = 2.0
+_STATE_EVERY_S = 1.0
+_WORDS_MAX = 1000
+_CLOSE_S = 3.0
+
+_encode = msgspec.msgpack.Encoder().encode
+_read_reply = msgspec.msgpack.Decoder(remote.Reply).decode
+_read_value = msgspec.msgpack.Decoder(ValueRef).decode
+
+
+class DaskEngine(Engine):
+    """One client of one cluster, and the cluster itself when no address is given."""
+
+    def __init__(
+        self, options: DaskOptions, environment: WorkerEnvironment, report: Report
+    ) -> None:
+        self._options = options
+        self._environment = environment
+        self._report = report
+        self._cluster = None if options.address else LocalCluster(options, self._wanted)
+        self._tasks: dict[str, _Task] = {}
+        self._copies: dict[str, tuple[str, Future[Any]]] = {}
+        self._workers: Mapping[str, Any] = {}
+        self._labels = Labels({})
+        self._loops: list[asyncio.Task[None]] = []
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._shares_files = True
+        self._lifter: Lifter | None = None
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        logging.getLogger("distributed").setLevel(logging.WARNING)
+        try:
+            address = self._options.url
+            if self._cluster is not None:
+                address = await self._cluster.open()
+            await asyncio.wait_for(self._connect(address), self._options.connect_timeout)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, OSError | TimeoutError):
+                raise ExecutorUnavailable(
+                    f"no Dask scheduler answers at {self._options.url or 'this machine'}"
+                    f" within {self._options.connect_timeout:g} s: {str(error) or 'it is silent'}",
+                    fix="start it, or correct the profile's address, certificates or connect_timeout",
+                ) from error
+            raise
+
+    async def _connect(self, address: str) -> None:
+        self._client = await Client(
+            address,
+            security=self._security(),
+            asynchronous=True,
+            set_as_default=False,
+            timeout=self._options.connect_timeout,
+            name="flowdapt",
+        )
+        self._queue = f"flowdapt-{self._client.id}"
+        await self._client.scheduler.queue_create(name=self._queue, maxsize=_WORDS_MAX)
+        await self._client.register_plugin(remote.TellCancels())
+        await self._look()
+        self._shares_files = await checks.sees_files(
+            self._client, self._environment.values_root, self._options, bool(self._cluster)
+        )
+        if not self._shares_files:
+            where = self._environment
+            packer = Packer(
+                where.user_modules, where.python_path, apart=(where.values_root, where.memory_root)
+            )
+            self._lifter = Lifter(self._client, where.values_root, packer, self.holds)
+        self._loops = [
+            asyncio.ensure_future(loop) for loop in (self._hear_words(), self._keep_looking())
+        ]
+
+    def _security(self) -> Any:
+        if self._cluster is not None:
+            return self._cluster.security
+        options = self._options
+        if not options.is_encrypted():
+            return None
+        return Security(
+            require_encryption=True,
+            tls_ca_file=options.tls_ca,
+            tls_client_cert=options.tls_cert,
+            tls_client_key=options.tls_key,
+        )
+
+    async def close(self) -> None:
+        for loop in self._loops:
+            loop.cancel()
+        self._copies.clear()
+        client = getattr(self, "_client", None)
+        if client is not None:
+            with suppress(Exception):
+                client._send_to_scheduler(  # noqa: SLF001  (what Dask's own Queue does)
+                    {"op": "queue_release", "name": self._queue}
+                )
+                await asyncio.wait_for(client.close(timeout=_CLOSE_S), _CLOSE_S)
+        if self._cluster is not None:
+            await self._cluster.close()
+
+    async def lost(self) -> str:
+        return await asyncio.shield(self._lost)
+
+    def _wanted(self) -> int:
+        return len(self._tasks)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(_STATE_EVERY_S)
+            try:
+                await asyncio.wait_for(self._look(), self._options.reconnect_timeout)
+            except Exception as error:
+                self._lose(
+                    f"the Dask scheduler does not answer: {str(error) or type(error).__name__}"
+                )
+                return
+            if self._client.status != "running":
+                self._lose("the connection to the Dask scheduler broke")
+                return
+
+    def _lose(self, words: str) -> None:
+        if not self._lost.done():
+            self._lost.set_result(words)
+
+    async def _look(self) -> None:
+        identity = await self._client.scheduler.identity(n_workers=-1)
+        self._workers = identity["workers"]
+        self._labels = Labels(self._workers)
+        running = {task.address: task.task_key for task in self._tasks.values() if task.address}
+        self._report(state_of(self._workers, running, self._options, self._cluster))
+
+    # -- tasks ---------------------------------------------------------------------------------------
+
+    async def execute(self, call: TaskCall, say: Say) -> Outcome:
+        resources, lacking = self._labels.asked(call.resources)
+        if lacking:
+            return _unfit(call, lacking)
+        sha256, code = "", None
+        if self._lifter is not None:
+            call = await self._lifter.lift(call)
+            sha256, code = await self._lifter.code()
+        held, missing = self._inputs(call)
+        if missing:
+            return _missing(call, missing)
+        start = f".{call.map.start}" if call.map else ""
+        handle = (
+            f"flowdapt/{call.run.uid}/{call.stage}{start}/{call.attempt}.{call.epoch}"
+            f"/{secrets.token_hex(4)}"
+        )
+        errand = remote.Errand(
+            call=call,
+            environment=self._environment,
+            key=f"{handle}/task",
+            handle=handle,
+            client=str(self._client.id),
+            queue=self._queue,
+            shares_files=self._shares_files,
+            guard=self._cluster is None,
+            sha256=sha256,
+        )
+        task = self._tasks[errand.key] = _Task(call.task_key, say)
+        future = self._client.submit(
+            remote.run_task,
+            _encode(errand),
+            list(held),
+            list(held.values()),
+            code,
+            key=errand.key,
+            pure=False,
+            retries=0,
+            resources=resources or None,
+        )
+        try:
+            return await self._outcome(future, task, errand, held)
+        except asyncio.CancelledError:
+            await self._stop(future, task, call)
+            raise
+        finally:
+            del self._tasks[errand.key]
+            future.release()
+            if errand.guard:
+                with suppress(Exception):
+                    await self._client.scheduler.event_clear(name=errand.key)
+
+    def _inputs(self, call: TaskCall) -> tuple[dict[str, Future[Any]], list[str]]:
+        """Return the live copies that the call needs, and the handles that nothing stands for."""
+        refs = (*call.args, call.run.input)
+        handles = {handle for ref in refs for handle in handles_of(ref)}
+        found = self._lifter.futures(handles) if self._lifter is not None else {}
+        found |= {handle: self._copies[handle][1] for handle in handles if self.holds(handle)}
+        needed = {handle for ref in refs for handle in only_held(ref)}
+        return found, sorted(needed - found.keys())
+
+    async def _outcome(
+        self,
+        future: Future[Any],
+        task: _Task,
+        errand: remote.Errand,
+        held: Mapping[str, Future[Any]],
+    ) -> Outcome:
+        call = errand.call
+        try:
+            reply = _read_reply(await future)
+        except KilledWorker as error:
+            return self._killed(call, error)
+        except remote.BeganBefore:
+            words = (
+                "its worker was lost, and Dask began the task again by itself: it was kept from it"
+            )
+            return Lost("killed", lost(call, words))
+        except ExecutorUnavailable:
+            raise
+        except ImportError as error:
+            raise ExecutorUnavailable(
+                f"the workers cannot run tasks of flowdapt: {error}",
+                fix="install the same flowdapt in the environment of the workers",
+            ) from error
+        except Exception as error:
+            return await self._broken(call, held, error)
+        *events, outcome = read_message(reply.message)
+        await task.heard(reply.words)
+        task.tell(events)
+        if reply.kept:
+            self._copies[errand.handle] = (call.run.uid, self._known(errand.handle))
+        return outcome  # type: ignore[return-value]  # the last word of a message is the outcome
+
+    def _known(self, handle: str) -> Future[Any]:
+        """Return a future for data that is on the cluster in our name."""
+        state: Any = "memory"  # what Dask calls it, whatever its annotation says
+        return Future(handle, client=self._client, state=state)
+
+    def _killed(self, call: TaskCall, error: KilledWorker) -> Outcome:
+        address = str(getattr(error.last_worker, "address", "")) or "unknown"
+        how = self._cluster.why_gone(address) if self._cluster is not None else ""
+        words = f"the Dask worker {address} went away while it had the task"
+        return Lost("killed", lost(call, f"{words}: {how}" if how else words))
+
+    async def _broken(
+        self, call: TaskCall, held: Mapping[str, Future[Any]], error: Exception
+    ) -> Outcome:
+        """Tell a task that Dask gave up: most often an input went while the task waited."""
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline:
+            if gone := [handle for handle, copy in held.items() if copy.status != "finished"]:
+                return _missing(call, sorted(gone))
+            await asyncio.sleep(0.02)
+        return Lost("bridge", lost(call, f"Dask gave the task up: {type(error).__name__}: {error}"))
+
+    async def _stop(self, future: Future[Any], task: _Task, call: TaskCall) -> None:
+        """Have Dask drop the task; when its body runs, wait until it is no more."""
+        with suppress(Exception):
+            await self._client.cancel([future], asynchronous=True)
+        if await task.begins(_BEGUN_S):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(task.ended.wait(), call.grace_s + _STOP_S)
+
+    async def _hear_words(self) -> None:
+        scheduler = self._client.scheduler
+        while True:
+            first = await scheduler.queue_get(name=self._queue, timeout=None)
+            rest = await scheduler.queue_get(name=self._queue, batch=True)
+            for record in (first, *rest):
+                key, address, number, body = record["value"]
+                if task := self._tasks.get(key):
+                    task.hear(address, number, body)
+
+    # -- values --------------------------------------------------------------------------------------
+
+    def holds(self, handle: str) -> bool:
+        found = self._copies.get(handle)
+        return found is not None and found[1].status == "finished"
+
+    def forget(self, run: str) -> None:
+        self._copies = {h: found for h, found in self._copies.items() if found[0] != run}
+        if self._lifter is not None:
+            self._lifter.forget(run)
+
+    async def store(self, ref: ValueRef, name: str) -> ValueRef:
+        if not self.holds(ref.handle):
+            raise MissingObject(f"the cluster has nothing any more under {ref.handle}")
+        copy = self._copies[ref.handle][1]
+        root = self._environment.values_root
+        try:
+            if not self._shares_files:
+                kept: Pickled = await self._client.gather(copy, asynchronous=True)
+                return await asyncio.to_thread(kept.write, ref, root, name)
+            key = f"{ref.handle}/file/{secrets.token_hex(4)}"
+            written = self._client.submit(
+                remote.write_value, _encode(ref), root, name, copy, key=key, pure=False
+            )
+            return _read_value(await written)
+        except (OSError, ExecutorUnavailable):
+            raise
+        except Exception as error:
+            if not self.holds(ref.handle):
+                raise MissingObject(f"the cluster lost what was under {ref.handle}") from error
+            raise ExecutorUnavailable(f"the value could not be written: {error}") from error
+
+    async def check(self) -> list[Finding]:
+        return await checks.rows(
+            self._client, self._options, self._environment, shares_files=self._shares_files
+        )
+
+
+class _Task:
+    """What is known of one task while it runs."""
+
+    def __init__(self, task_key: str, say: Say) -> None:
+        self.task_key = task_key
+        self.address = ""
+        self.ended = asyncio.Event()
+        self._say = say
+        self._begun = asyncio.Event()
+        self._count = 0
+        self._stirred = asyncio.Event()
+
+    def hear(self, address: str, number: int, body: bytes) -> None:
+        self.address = address
+        self._begun.set()
+        if not body:
+            self.ended.set()
+            return
+        self.tell(read_message(body))
+        self._count = number + 1
+        self._stirred.set()
+
+    def tell(self, events: Any) -> None:
+        said: list[TaskEvent] = list(events)
+        if said:
+            self._say(said)
+
+    async def heard(self, count: int) -> None:
+        """Wait until so many words came, a bounded time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WORDS_S):
+                while self._count < count:
+                    self._stirred.clear()
+                    await self._stirred.wait()
+
+    async def begins(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._begun.wait(), seconds)
+        return self._begun.is_set()
+
+
+def _missing(call: TaskCall, handles: list[str]) -> Lost:
+    words = f"inputs of the task are gone with their workers: {', '.join(handles[:3])}"
+    return Lost("missing", lost(call, words), missing=tuple(handles))
+
+
+def _unfit(call: TaskCall, lacking: list[str]) -> Failed:
+    kind = "flowdapt.ResourceUnavailable"
+    words = f"no worker of this Dask cluster can give {' and '.join(lacking)}"
+    return Failed(ErrorInfo(kind, words, stage=call.stage, retryable=False, bases=(kind,)))

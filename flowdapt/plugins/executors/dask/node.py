@@ -1,0 +1,77 @@
+"""Run one Dask worker of a cluster started here, in a process that ends with the bridge.
+
+Started as `python -P -m flowdapt.plugins.executors.dask.node PARENT`; what it is told comes on stdin,
+for it holds the key of the cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from flowdapt.runtime.descendants import die_with
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CONFIG", "NodeSpec", "main"]
+
+# No pages, nothing that runs beside the tasks, short logs: this cluster serves one daemon.
+CONFIG: Mapping[str, Any] = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.low-level-log-length": 1000,
+}
+LOOPBACK = "127.0.0.1"
+
+
+class NodeSpec(msgspec.Struct, frozen=True):
+    """One worker: whom it serves, by which certificates, what it has."""
+
+    scheduler: str
+    name: str
+    security: dict[str, str]
+    resources: dict[str, float]
+    memory_bytes: int
+    folder: str
+
+
+async def _serve(spec: NodeSpec) -> None:
+    import dask
+    from distributed import Worker
+    from distributed.security import Security
+
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    with dask.config.set(dict(CONFIG)):
+        async with Worker(
+            spec.scheduler,
+            name=spec.name,
+            nthreads=1,
+            host=LOOPBACK,
+            dashboard=False,
+            dashboard_address=f"{LOOPBACK}:0",
+            security=Security(require_encryption=True, **spec.security),
+            resources=spec.resources,
+            memory_limit=spec.memory_bytes,
+            local_directory=spec.folder,
+        ) as worker:
+            await worker.finished()
+
+
+def main() -> None:
+    """Serve until the scheduler lets the worker go."""
+    die_with(int(sys.argv[1]))
+    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=NodeSpec)
+    asyncio.run(_serve(spec))
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

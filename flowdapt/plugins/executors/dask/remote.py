@@ -1,0 +1,187 @@
+"""Decide what happens inside a Dask worker: a task begins once, its body runs in a child, its value stays.
+
+Any cluster's workers import this module; what they are told comes as one `Errand`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from distributed import get_worker
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from flowdapt.domain.task import TaskCall, ValueRef, WorkerEnvironment
+from flowdapt.runtime.hosted import Hosted, hosted_in
+from flowdapt.runtime.unbundle import Unpacked, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from distributed import Worker
+
+    from flowdapt.runtime.pickled import Pickled
+
+__all__ = ["BeganBefore", "Errand", "Reply", "TellCancels", "read_probe", "run_task", "write_value"]
+
+# A word that does not reach the scheduler in this time is dropped: the outcome brings what matters.
+_WORD_S = 5.0
+_LAST_WORD_S = 1.0
+
+
+class BeganBefore(Exception):
+    """Dask has begun this task before; nobody but us decides about a second time."""
+
+
+class Errand(msgspec.Struct, frozen=True):
+    """One task, as it is told to a worker.
+
+    key     the name of the attempt, for Dask the key of the task.
+    handle  the key of its value, when it is kept.
+    client  whose the value is; queue  where words go; sha256  which code, empty: what lies here.
+    guard   ask the scheduler whether the attempt has begun before.
+    """
+
+    call: TaskCall
+    environment: WorkerEnvironment
+    key: str
+    handle: str
+    client: str
+    queue: str
+    shares_files: bool
+    guard: bool
+    sha256: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True):
+    """What a task returns: how many words it sent before, its last message, whether a value is kept."""
+
+    words: int
+    message: bytes
+    kept: bool
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_read_errand = msgspec.msgpack.Decoder(Errand).decode
+_codes: dict[str, Unpacked] = {}
+_codes_lock = threading.Lock()
+_running: dict[str, tuple[Hosted, str]] = {}
+
+
+def run_task(data: bytes, handles: Sequence[str], values: Sequence[Pickled], code: Any) -> bytes:
+    """Run one task to its end; raise BeganBefore, ExecutorUnavailable."""
+    errand = _read_errand(data)
+    worker = get_worker()
+    if errand.guard:
+        _call(worker, _begin(worker, errand.key))
+    hosted = hosted_in(_environment(errand, code), shares_files=errand.shares_files)
+    words = _Words(worker, errand)
+    _running[errand.key] = hosted, errand.handle
+    try:
+        held = dict(zip(handles, values, strict=True))
+        done = hosted.run(errand.call, held, words.say, errand.handle)
+        if done.kept is not None:
+            _call(worker, _keep(worker, errand, done.kept))
+    finally:
+        del _running[errand.key]
+        if words.count:
+            words.end()
+    return _encode(Reply(words.count, done.message, done.kept is not None))
+
+
+def _environment(errand: Errand, code: Any) -> WorkerEnvironment:
+    if not errand.sha256:
+        return errand.environment
+    with _codes_lock:
+        unpacked = _codes.get(errand.sha256)
+        if unpacked is None:
+            unpacked = _codes[errand.sha256] = unpack(errand.sha256, bytes(code))
+    return msgspec.structs.replace(
+        errand.environment,
+        user_modules=unpacked.user_modules,
+        python_path=unpacked.python_path,
+        cwd="",
+    )
+
+
+def _call(worker: Worker, work: Any, seconds: float | None = None) -> Any:
+    """Do something on the worker's loop and wait for it."""
+    loop: asyncio.AbstractEventLoop = worker.loop.asyncio_loop  # type: ignore[attr-defined]
+    return asyncio.run_coroutine_threadsafe(work, loop).result(seconds)
+
+
+async def _begin(worker: Worker, key: str) -> None:
+    if await worker.scheduler.event_is_set(name=key):
+        raise BeganBefore(key)
+    await worker.scheduler.event_set(name=key)
+
+
+async def _keep(worker: Worker, errand: Errand, kept: Pickled) -> None:
+    """Keep a value as data of its own: what no task made, Dask never makes again by itself."""
+    answer = worker.update_data({errand.handle: kept})
+    await worker.scheduler.update_data(
+        who_has={errand.handle: [worker.address]},
+        nbytes=answer["nbytes"],
+        client=errand.client,
+    )
+
+
+class _Words:
+    """What a task says while it runs, one message after the other, through a queue of the scheduler."""
+
+    def __init__(self, worker: Worker, errand: Errand) -> None:
+        self._worker = worker
+        self._errand = errand
+        self.count = 0
+
+    def say(self, body: bytes) -> None:
+        self._send(body, _WORD_S)
+        self.count += 1
+
+    def end(self) -> None:
+        self._send(b"", _LAST_WORD_S)
+
+    def _send(self, body: bytes, seconds: float) -> None:
+        errand = self._errand
+        word = (errand.key, self._worker.address, self.count, body)
+        # The queue is gone with its client; an outcome that nobody waits for is dropped as well.
+        with suppress(Exception):
+            _call(self._worker, self._put(errand.queue, word), seconds)
+
+    async def _put(self, queue: str, word: tuple[Any, ...]) -> None:
+        await self._worker.scheduler.queue_put(name=queue, data=word, timeout=_WORD_S)
+
+
+class TellCancels(WorkerPlugin):
+    """Has the body of a task stopped that Dask no longer wants, and all bodies at the end."""
+
+    name = "flowdapt-cancels"
+    idempotent = True
+
+    def transition(self, key: Any, start: str, finish: str, **kwargs: Any) -> None:
+        dropped = start in ("executing", "long-running") and finish in ("cancelled", "released")
+        if dropped and (found := _running.get(key)):
+            hosted, handle = found
+            hosted.cancel(handle)
+
+    def teardown(self, worker: Worker) -> None:
+        for hosted, handle in list(_running.values()):
+            hosted.cancel(handle)
+
+
+def write_value(data: bytes, root: str, name: str, kept: Pickled) -> bytes:
+    """Write a value to a file that daemon and workers share; return its reference."""
+    ref = msgspec.msgpack.decode(data, type=ValueRef)
+    return _encode(kept.write(ref, root, name))
+
+
+def read_probe(path: str) -> str:
+    """Return what a file holds that the daemon's side wrote, or nothing."""
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError:
+        return ""
