@@ -15,19 +15,23 @@ __all__ = ["DETAILS", "VIEWS", "make_detail", "make_view"]
 # In the order of the keys 1 to 9 and 0.
 VIEWS = {
     "pulse": "pulse:Pulse",
-    "workflows": "placeholder:Workflows",
+    "workflows": "workflows:Workflows",
     "runs": "runs:Runs",
-    "triggers": "placeholder:Triggers",
-    "configs": "placeholder:Configs",
-    "executors": "placeholder:Executors",
-    "events": "placeholder:Events",
-    "artifacts": "placeholder:Artifacts",
-    "plugins": "placeholder:Plugins",
-    "system": "placeholder:System",
+    "triggers": "triggers:Triggers",
+    "configs": "configs:Configs",
+    "executors": "executors:Executors",
+    "events": "events:Events",
+    "artifacts": "artifacts:Artifacts",
+    "plugins": "plugins:Plugins",
+    "system": "system:System",
 }
 
 # Screens about one thing; what they are made with is theirs to say.
-DETAILS: dict[str, str] = {}
+DETAILS: dict[str, str] = {
+    "workflow": "workflows:Workflow",
+    "trigger": "triggers:Trigger",
+    "artifact": "artifacts:Artifact",
+}
 
 
 def make_view(name: str) -> View:
