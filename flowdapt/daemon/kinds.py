@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from flowdapt.domain.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
@@ -44,10 +46,13 @@ class InstalledKinds:
     def names(self) -> Collection[str]:
         return self._plugins.executor_kinds()
 
-    def validate(self, kind: str, options: Mapping[str, Any]) -> None:
-        self._read(kind, options)
+    async def validate(self, kind: str, options: Mapping[str, Any]) -> None:
+        await trio.to_thread.run_sync(self._read, kind, options, abandon_on_cancel=True)
 
-    def prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
+    async def prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
+        return await trio.to_thread.run_sync(self._prepare, kind, options, abandon_on_cancel=True)
+
+    def _prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
         from flowdapt.services.seat import Prepared
 
         make, read = self._read(kind, _expanded(options, self._expand))

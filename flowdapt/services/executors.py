@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -41,18 +42,18 @@ _EVENTS_MAX = 1000
 
 
 class Kinds(Protocol):
-    """The kinds of executors that can be had. What blocks is called in a thread."""
+    """The kinds of executors that can be had. May wait for an import; abandoned when cancelled."""
 
     def names(self) -> Collection[str]:
         """Return the kinds that profiles may have. Never blocks."""
         ...
 
-    def validate(self, kind: str, options: Mapping[str, Any]) -> None:
-        """Raise InvalidInput when there is no such kind, or its options are wrong. May block."""
+    async def validate(self, kind: str, options: Mapping[str, Any]) -> None:
+        """Raise InvalidInput when there is no such kind, or its options are wrong."""
         ...
 
-    def prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
-        """Import the kind and read the options, secrets filled in. Raise FlowdaptError. May block."""
+    async def prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
+        """Import the kind and read the options, secrets filled in. Raise FlowdaptError."""
         ...
 
 
@@ -175,11 +176,7 @@ class Executors:
         return seat
 
     def _new_seat(self, of: ExecutorProfile) -> Seat:
-        async def prepare() -> Prepared:
-            return await trio.to_thread.run_sync(
-                self._kinds.prepare, of.kind, of.options, abandon_on_cancel=True
-            )
-
+        prepare = partial(self._kinds.prepare, of.kind, of.options)
         return Seat(of.name, of.kind, prepare, self._around, options=of.options)
 
     async def _prepare_local(self) -> Prepared:
@@ -339,7 +336,7 @@ class Executors:
         """Raise InvalidInput when no profile can be made of these."""
         if not _is_json(options):
             raise InvalidInput("the options are not JSON", code="executor.invalid_options")
-        await trio.to_thread.run_sync(self._kinds.validate, kind, options)
+        await self._kinds.validate(kind, options)
 
     async def remove(self, name: str) -> None:
         """Delete a stored profile. Raise NotFound; Conflict when it is built in or in use."""

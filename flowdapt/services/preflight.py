@@ -17,6 +17,7 @@ from flowdapt.domain.errors import FlowdaptError
 from flowdapt.domain.finding import Finding
 from flowdapt.domain.names import new_run_name, new_uid
 from flowdapt.domain.task import Failed, Finished, Lost, Outcome, RunInfo, TaskCall, ValueRef
+from flowdapt.domain.wording import amount
 from flowdapt.domain.workflow import Resources
 from flowdapt.runtime.smoke import SMOKE_TARGET
 from flowdapt.services.dispatch import impossible_needs
@@ -83,11 +84,11 @@ async def _needs(name: str, capacity: Capacity, store: Store) -> list[Finding]:
         if cursor is None:
             break
     if not found:
-        words = f"it has what {looked} workflow(s) ask for"
+        words = f"it has what {amount(looked, 'workflow')} may ask for"
         return [Finding(what="resources", level="ok", words=words)]
     more = len(found) - _NAMED_MAX
     if more > 0:
-        words = f"{more} more workflow(s) ask for what it does not have"
+        words = f"{amount(more, 'more workflow')} cannot have what is asked for"
         found[_NAMED_MAX:] = [_warning("resources", "executor.unmet_needs", words)]
     return found
 

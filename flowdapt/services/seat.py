@@ -20,6 +20,7 @@ from flowdapt.domain.executor_facts import (
     executor_stopped,
     executor_unavailable,
 )
+from flowdapt.domain.wording import amount
 from flowdapt.logs import get_log
 from flowdapt.ports.executor import Capabilities, Capacity, Executor, Scale, WorkerInfo
 from flowdapt.services.circuit import backoff_s
@@ -197,7 +198,7 @@ class Seat:
                 return self.trouble or CLOSED
             with trio.move_on_at(self._late_at + _LATE_S):
                 await self._changed.wait()
-            if trio.current_time() > self._late_at + _LATE_S:
+            if trio.current_time() >= self._late_at + _LATE_S:
                 return self._too_late()
         return None
 
@@ -372,5 +373,5 @@ async def _run(
 
 def _size_in_words(scale: Scale) -> str:
     if scale.maximum is None:
-        return f"{scale.workers} workers"
+        return amount(scale.workers, "worker")
     return f"{scale.workers} of {scale.minimum}-{scale.maximum} workers"

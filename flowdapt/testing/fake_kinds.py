@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from flowdapt.domain.errors import InvalidInput
 from flowdapt.services.seat import Prepared
 
@@ -31,16 +33,17 @@ class FakeKinds:
         """Return the kinds."""
         return list(self.makers)
 
-    def validate(self, kind: str, options: Mapping[str, Any]) -> None:
+    async def validate(self, kind: str, options: Mapping[str, Any]) -> None:
         """Refuse an unknown kind, and the option `wrong`."""
+        await trio.lowlevel.checkpoint()
         if kind not in self.makers:
             raise InvalidInput(f"there is no executor of kind {kind!r}", code="plugin.unknown_kind")
         if "wrong" in options:
             raise InvalidInput(f"{kind} has no option 'wrong'", code="executor.invalid_options")
 
-    def prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
+    async def prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
         """Return what makes and remembers an executor."""
-        self.validate(kind, options)
+        await self.validate(kind, options)
 
         def make() -> Executor:
             self.made.append(self.makers[kind](dict(options)))

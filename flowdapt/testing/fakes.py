@@ -90,7 +90,7 @@ class FakeExecutor(Executor):
         self.capacity_now = capacity or Capacity(slots=slots, cpus=float(slots))
         self.open = False
         self._broken: str | None = None
-        self._breaks = trio.Event()
+        self.broken = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled or broken."""
@@ -99,7 +99,7 @@ class FakeExecutor(Executor):
         self.open = True
         try:
             task_status.started()
-            await self._breaks.wait()
+            await self.broken.wait()
         finally:
             self.open = False
         raise ExecutorUnavailable(self._broken or "it broke")
@@ -107,7 +107,7 @@ class FakeExecutor(Executor):
     def break_down(self, words: str) -> None:
         """Let `run` raise, as when a cluster is gone for good."""
         self._broken = words
-        self._breaks.set()
+        self.broken.set()
 
     def capacity(self) -> Capacity:
         """Return what the test gave."""
@@ -128,9 +128,10 @@ class FakeExecutor(Executor):
 
     async def execute(self, call: TaskCall, emit: Emit) -> Outcome:
         """Run the body of the call's target."""
-        if self.refusal is not None:
+        refusal = self._broken or self.refusal
+        if refusal is not None:
             await trio.lowlevel.checkpoint()
-            raise ExecutorUnavailable(self.refusal)
+            raise ExecutorUnavailable(refusal)
         self.calls.append(call)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
