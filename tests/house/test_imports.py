@@ -21,6 +21,7 @@ IMPORTERS = {
     "flowdapt.testing": "lazy attributes (PEP 562)",
     "flowdapt.runtime": "targets and user modules, in the worker",
     "flowdapt.plugins.manager": "built-in plugins and what plugins declare by string",
+    "flowdapt.plugins.bridge.process": "the engine that an executor's class names",
     "flowdapt.cli.main": "command groups, when they are used",
     "flowdapt.tui": "screens, when they are opened",
 }

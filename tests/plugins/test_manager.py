@@ -70,6 +70,7 @@ def test_the_built_in_parts_come_through_the_same_hooks() -> None:
     (info,) = plugins.plugins()
     assert (info.name, info.builtin, info.version) == ("builtin", True, __version__)
     assert set(info.provides) == {
+        "executor:dask",
         "executor:local",
         "action:log",
         "action:webhook",

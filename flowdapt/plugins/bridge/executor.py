@@ -6,11 +6,11 @@ An executor of a cluster subclasses `BridgedExecutor` and names its engine; it h
 from __future__ import annotations
 
 import itertools
-import pickle
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 import structlog
 import trio
 
@@ -64,7 +64,7 @@ class BridgedExecutor(Executor):
                 nursery.start_soon(link.write)
                 nursery.start_soon(link.read_errors, self.kind)
                 nursery.start_soon(self._listen, link)
-                link.say(wire.Open(self.engine, pickle.dumps(self._options), self._environment))
+                link.say(self._opening())
                 await link.opened.wait()
                 if not link.ended:
                     self._link = link
@@ -82,6 +82,13 @@ class BridgedExecutor(Executor):
                 await process.end(_END_S)
                 await process.close()
                 await guard.close()
+
+    def _opening(self) -> wire.Open:
+        kind = type(self._options)
+        text = msgspec.json.encode(self._options.model_dump(), enc_hook=_reveal)
+        return wire.Open(
+            self.engine, f"{kind.__module__}:{kind.__qualname__}", text, self._environment
+        )
 
     async def _listen(self, link: _Link) -> None:
         assembler = wire.Assembler()
@@ -183,6 +190,11 @@ class BridgedExecutor(Executor):
         if self._link is None or self._link.ended:
             raise ExecutorUnavailable(f"the {self.kind} executor is not running")
         return self._link
+
+
+def _reveal(secret: Any) -> Any:
+    """Write a secret out: the bridge is the one that needs it."""
+    return secret.get_secret_value()
 
 
 class _Asked:

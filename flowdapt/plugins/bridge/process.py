@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-import pickle
 import socket
 import sys
 import time
@@ -202,13 +201,15 @@ class Bridge:
 
 
 def _make(first: wire.Open, report: Any) -> Engine:
-    module, _, name = first.engine.partition(":")
-    made: Engine = getattr(importlib.import_module(module), name)(
-        pickle.loads(first.options),  # noqa: S301  (from the daemon that started us)
-        first.environment,
-        report,
-    )
+    options = _find(first.model).model_validate_json(first.options)
+    made: Engine = _find(first.engine)(options, first.environment, report)
     return made
+
+
+def _find(name: str) -> Any:
+    """Return what an import string names: an executor's own code, which its class names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 async def _end(*tasks: asyncio.Future[None]) -> None:

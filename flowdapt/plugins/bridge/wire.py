@@ -51,9 +51,10 @@ _LENGTH = struct.Struct("<I")
 
 
 class Open(msgspec.Struct, frozen=True, tag="open"):
-    """The first message: `engine` is an import string, `options` the pickled model of the profile."""
+    """The first message: import strings of the engine and of its options' model, the options as JSON."""
 
     engine: str
+    model: str
     options: bytes
     environment: WorkerEnvironment
 

@@ -110,8 +110,8 @@ def _environment(errand: Errand, code: Any) -> WorkerEnvironment:
 
 def _call(worker: Worker, work: Any, seconds: float | None = None) -> Any:
     """Do something on the worker's loop and wait for it."""
-    loop: asyncio.AbstractEventLoop = worker.loop.asyncio_loop  # type: ignore[attr-defined]
-    return asyncio.run_coroutine_threadsafe(work, loop).result(seconds)
+    loop: Any = worker.loop  # tornado's, which wraps the one that is meant
+    return asyncio.run_coroutine_threadsafe(work, loop.asyncio_loop).result(seconds)
 
 
 async def _begin(worker: Worker, key: str) -> None:
