@@ -51,13 +51,13 @@ THEMES: Mapping[str, Theme] = {
     for theme in (
         _theme(
             "dark", dark=True,
-            colours="#101418 #171c22 #222a33 #dde3ea #56b4e9",
-            roles="#2fbf94 #56b4e9 #f0713c #e6b33a #cf8fb8 #94a0ad #b9c4d0 #2b4a66 #ffffff #f0e442 #f0c24a",
+            colours="#101418 #171c22 #222a33 #dde3ea #62a8f5",
+            roles="#3ac48a #62a8f5 #f0713c #e6b33a #cf8fb8 #94a0ad #b9c4d0 #2b4a66 #ffffff #f0e442 #f0c24a",
         ),
         _theme(
             "light", dark=False,
             colours="#fbfbf9 #f1f1ee #e2e3df #1c2126 #00578f",
-            roles="#00694c #00578f #a83d00 #7a5200 #8a3a6b #5a636c #39414a #bcd9ee #0b1116 #7a3e00 #8a3800",
+            roles="#006b4f #00578f #b4090d #5d5506 #8a3a6b #5a636c #39414a #bcd9ee #0b1116 #7a3e00 #8a3800",
         ),
         _theme(
             "contrast", dark=True,

@@ -17,7 +17,8 @@ from tests.tui.waiting import lines_of, text_of, until
 def test_no_two_keys_that_can_meet_are_the_same() -> None:
     for view in VIEWS:
         screen = make_view(view)
-        taken = [one for key in screen.keys for one in key.keys.split(",")]
+        ids = [*screen.KEYS, *EVERYWHERE]
+        taken = [one for id_ in ids for one in KEYS[id_].keys.split(",")]
         assert sorted(taken) == sorted(set(taken)), view
 
 

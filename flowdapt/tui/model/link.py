@@ -94,7 +94,8 @@ class Link:
             case LinkState.STARTING:
                 return Banner("starting the daemon …", "busy")
             case LinkState.NONE:
-                return Banner(f"no daemon: {self.why}", "bad")
+                why = self.why if self.why.startswith("no daemon") else f"no daemon: {self.why}"
+                return Banner(why, "bad")
             case LinkState.RECONNECTING:
                 return Banner("reconnecting … the daemon went away", "warn")
             case LinkState.STALE:

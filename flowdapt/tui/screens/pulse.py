@@ -102,9 +102,12 @@ class Pulse(View):
     def why_not(self, key: Key) -> str | None:
         if key.id in {"open", "copy"} and not self.rhythms.rows:
             return "there is no workflow"
-        if key.id == "start" and self.desk.link.usable:
-            return "a daemon runs already"
         return super().why_not(key)
+
+    @property
+    def keys(self) -> list[Key]:
+        """Return the keys; `S` only where there is no daemon."""
+        return [key for key in super().keys if key.id != "start" or not self.desk.link.usable]
 
     @property
     def rhythms(self) -> PagedTable[Rhythm]:
@@ -180,9 +183,9 @@ def _first_words(app: FlowdaptApp, pulse: PulseModel) -> Text | None:
     state = app.link.state
     if state is LinkState.NONE:
         fix = app.link.fix or "flowdapt up"
-        start = [("S", "starts it here.   ")] if app.starter else []
+        start = [("S", "starts it")] if app.starter else []
         return _lines(
-            app, "There is no daemon", app.link.why, [*start, (fix, "in a shell does it as well")]
+            app, "There is no daemon", app.link.why, [*start, (fix, "in a shell starts it")]
         )
     if not pulse.loaded:
         return Text("")

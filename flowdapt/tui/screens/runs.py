@@ -6,8 +6,10 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.timer import Timer
 
 from flowdapt.client.endpoints import runs as calls
+from flowdapt.domain.errors import NotFound
 from flowdapt.domain.run import Run
 from flowdapt.domain.yaml_writing import to_yaml
 from flowdapt.tui.keys import Key
@@ -23,6 +25,7 @@ __all__ = ["RUN_COLUMNS", "Runs"]
 
 _SORTS = ("-created", "created", "-started", "-finished", "-duration", "duration")
 _HEAD_EVERY_S = 1.0
+_REST_S = 0.15
 
 
 def _state(run: Run, app: Any) -> Cell:
@@ -52,6 +55,7 @@ class Runs(View):
         super().__init__()
         self.window = RunWindow()
         self._head_due = False
+        self._rest: Timer | None = None
 
     def body(self) -> ComposeResult:
         with Horizontal():
@@ -164,7 +168,28 @@ class Runs(View):
         self.call_later(self.action_act, "open")
 
     def _preview(self) -> None:
-        self.query_one(RunPreview).show(self.runs.current)
+        """Show the run under the cursor; read the rest of it once the cursor rests."""
+        pane = self.query_one(RunPreview)
+        pane.show(self.runs.current)
+        if self._rest is not None:
+            self._rest.stop()
+        if pane.display and self.runs.current is not None:
+            self._rest = self.set_timer(_REST_S, self._read_whole)
+
+    def _read_whole(self) -> None:
+        if self.desk.link.usable:
+            self.work(self._whole(), only="whole")
+
+    async def _whole(self) -> None:
+        run = self.runs.current
+        if run is not None:
+            try:
+                whole = await self.client.runs.get(run.uid)
+            except NotFound:
+                # It was deleted meanwhile: its row goes with the next news.
+                return
+            if self.runs.current_key == whole.uid:
+                self.query_one(RunPreview).show(whole)
 
     def act_sort(self) -> None:
         """Sort by the next order that the server knows."""
