@@ -9,7 +9,7 @@ import pytest
 from tests.tui.fake import FakeDaemon, an_event, new_app
 from tests.tui.furnished import furnish
 from tests.tui.snapshots import SIZES, compare
-from tests.tui.waiting import lines_of, text_of, until
+from tests.tui.waiting import lines_of, still, text_of, until
 
 # What is on screen once a list and its pane are read.
 SHOWN = {
@@ -34,6 +34,7 @@ async def test_pictures(
     app = new_app(daemon, view, theme=theme)
     async with app.run_test(size=SIZES[size]) as pilot:
         await until(pilot, lambda: SHOWN[view] in text_of(pilot) or _scrolled_away(pilot, view))
+        await still(pilot)
         compare(app, f"{view}-{theme}-{size}", update=update_snapshots)
 
 
