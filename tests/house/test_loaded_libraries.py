@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flowdapt.domain.executor_profile import BUILT_IN_PROFILES
+from flowdapt.plugins.manager import Plugins
 from tests.e2e.daemons import Daemon
 from tests.house.source import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TERMINAL = {"textual", "sqlmodel", "fastapi", "distributed", "ray"}
-WORKER = {"trio", "fastapi", "sqlmodel", "textual", "distributed", "ray"}
+CLUSTERS = {"dask", "distributed", "ray"}
+TERMINAL = {"textual", "sqlmodel", "fastapi", *CLUSTERS}
+WORKER = {"trio", "fastapi", "sqlmodel", "textual", *CLUSTERS}
+CLUSTER_KINDS = sorted(set(Plugins().executor_kinds()) & set(BUILT_IN_PROFILES) - {"local"})
 EAGER = {"pydantic", "structlog", "fsspec"}
 
 RUN_CLI = """
@@ -55,7 +59,9 @@ def test_help_loads_neither_server_nor_store_nor_screen(flowdapt_home: Path) -> 
     assert not libraries & TERMINAL
 
 
-@pytest.mark.parametrize("command", [("get", "runs"), ("runs", "ls"), ("status",)])
+@pytest.mark.parametrize(
+    "command", [("get", "runs"), ("runs", "ls"), ("status",), ("executor", "ls"), ("use", "dask")]
+)
 def test_a_question_loads_neither_server_nor_store_nor_screen(
     flowdapt_home: Path, command: tuple[str, ...]
 ) -> None:
@@ -94,10 +100,25 @@ importlib.import_module("flowdapt.runtime.worker")
 
 def test_starting_the_daemon_loads_no_cluster_library(flowdapt_home: Path) -> None:
     libraries, _ = loaded("import flowdapt.daemon", flowdapt_home)
-    assert not libraries & {"distributed", "dask", "ray", "textual"}
+    assert not libraries & {"textual", *CLUSTERS}
 
 
-def test_a_daemon_on_sqlite_never_loads_what_statements_are_made_with(flowdapt_home: Path) -> None:
+@pytest.mark.parametrize("kind", CLUSTER_KINDS)
+def test_the_daemon_makes_a_cluster_s_executor_without_its_library(
+    flowdapt_home: Path, kind: str
+) -> None:
+    code = f"""
+from flowdapt.domain.task import WorkerEnvironment
+from flowdapt.plugins.manager import Plugins
+found = Plugins().executor({kind!r})
+code = found(found.options(), WorkerEnvironment("v", "a", "m")).kind
+"""
+    libraries, made = loaded(code, flowdapt_home)
+    assert made == kind
+    assert not libraries & {"textual", *CLUSTERS}
+
+
+def test_a_daemon_on_sqlite_never_loads_what_it_does_not_use(flowdapt_home: Path) -> None:
     daemon = Daemon(flowdapt_home / "h", {"PYTHONPROFILEIMPORTTIME": "1"})
     try:
         daemon.start()
@@ -108,6 +129,7 @@ def test_a_daemon_on_sqlite_never_loads_what_statements_are_made_with(flowdapt_h
         assert [one["uid"] for one in page["items"]] == [run["uid"]]
         daemon.json("GET", f"/api/v1/runs/{run['uid']}/stages/only/items")
         assert daemon.json("GET", "/api/v1/events?limit=5")["items"]
+        assert daemon.json("GET", "/api/v1/executors")["items"]
         assert daemon.stop() == 0
     finally:
         daemon.kill()
@@ -117,4 +139,4 @@ def test_a_daemon_on_sqlite_never_loads_what_statements_are_made_with(flowdapt_h
         if line.startswith("import time:")
     }
     assert "flowdapt" in imported
-    assert not imported & {"sqlalchemy", "sqlmodel", "alembic"}
+    assert not imported & {"sqlalchemy", "sqlmodel", "alembic", "textual", *CLUSTERS}
