@@ -34,6 +34,7 @@ __all__ = ["LocalCluster"]
 
 _TICK_S = 0.25
 _END_S = 3.0
+_EXIT_S = 1.0
 # A worker that ends at once is not started again and again.
 _RESTART_MIN_S = 2.0
 _MODULE = "flowdapt.plugins.executors.dask.node"
@@ -47,7 +48,6 @@ class LocalCluster:
         self._wanted = wanted
         self._scheduler: Scheduler | None = None
         self._nodes: dict[int, _Node] = {}
-        self._exits: dict[str, str] = {}
         self._needed_at = time.monotonic()
         self._folder = ""
         self._scaling: asyncio.Task[None] | None = None
@@ -100,14 +100,14 @@ class LocalCluster:
         await asyncio.gather(*(node.end() for node in self._nodes.values()))
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def why_gone(self, address: str) -> str:
-        """Return how the worker at an address ended, if it did."""
-        return self._exits.get(address, "")
-
-    @property
-    def size(self) -> int:
-        """How many workers there are or begin."""
-        return len(self._nodes)
+    async def why_gone(self, name: str) -> str:
+        """Return how the worker of a name ended, if it did; its process may end a moment later."""
+        for node in list(self._nodes.values()):
+            if node.name == name:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(node.watching), _EXIT_S)
+                return node.exit()
+        return ""
 
     # -- scaling -------------------------------------------------------------------------------------
 
@@ -165,13 +165,7 @@ class LocalCluster:
             memory_bytes=_memory_bytes() // self.maximum,
             folder=self._folder,
         )
-        self._nodes[number] = await _Node.start(spec, variables, self._note_exit)
-
-    def _note_exit(self, node: _Node) -> None:
-        assert self._scheduler is not None
-        for worker in self._scheduler.workers.values():
-            if worker.name == node.name:
-                self._exits[worker.address] = node.exit()
+        self._nodes[number] = await _Node.start(spec, variables)
 
 
 class _OnceOnly(SchedulerPlugin):
@@ -194,12 +188,10 @@ class _Node:
         self.name = name
         self.process = process
         self.started_at = time.monotonic()
-        self._watching: asyncio.Task[Any] | None = None
+        self.watching = asyncio.ensure_future(process.wait())
 
     @classmethod
-    async def start(
-        cls, spec: NodeSpec, variables: dict[str, str], ended: Callable[[_Node], None]
-    ) -> _Node:
+    async def start(cls, spec: NodeSpec, variables: dict[str, str]) -> _Node:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *["-P", "-m", _MODULE, str(os.getpid())],
@@ -212,12 +204,6 @@ class _Node:
         assert process.stdin is not None
         process.stdin.write(msgspec.json.encode(spec))
         process.stdin.close()
-
-        async def watch() -> None:
-            await process.wait()
-            ended(node)
-
-        node._watching = asyncio.ensure_future(watch())
         return node
 
     def exit(self) -> str:

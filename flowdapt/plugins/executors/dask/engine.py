@@ -248,7 +248,7 @@ class DaskEngine(Engine):
         try:
             reply = _read_reply(await future)
         except KilledWorker as error:
-            return self._killed(call, error)
+            return await self._killed(call, error)
         except remote.BeganBefore:
             words = (
                 "its worker was lost, and Dask began the task again by itself: it was kept from it"
@@ -275,10 +275,10 @@ class DaskEngine(Engine):
         state: Any = "memory"  # what Dask calls it, whatever its annotation says
         return Future(handle, client=self._client, state=state)
 
-    def _killed(self, call: TaskCall, error: KilledWorker) -> Outcome:
-        address = str(getattr(error.last_worker, "address", "")) or "unknown"
-        how = self._cluster.why_gone(address) if self._cluster is not None else ""
-        words = f"the Dask worker {address} went away while it had the task"
+    async def _killed(self, call: TaskCall, error: KilledWorker) -> Outcome:
+        worker = error.last_worker
+        how = await self._cluster.why_gone(str(worker.name)) if self._cluster is not None else ""
+        words = f"the Dask worker {worker.address} went away while it had the task"
         return Lost("killed", lost(call, f"{words}: {how}" if how else words))
 
     async def _broken(

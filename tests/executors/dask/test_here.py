@@ -1,0 +1,197 @@
+"""A Dask cluster started on this machine: who can reach it, how it scales, what it costs when a part dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+import trio
+
+from flowdapt.domain.errors import MissingObject
+from flowdapt.domain.task import Lost
+from flowdapt.plugins.executors.dask.executor import DaskExecutor
+from flowdapt.plugins.executors.dask.options import DaskOptions
+from flowdapt.testing.executor_calls import RunsExecutor, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from flowdapt.domain.task import Outcome, TaskCall, WorkerEnvironment
+    from flowdapt.ports.executor import Executor
+    from flowdapt.testing.executor_calls import Bench
+
+pytestmark = pytest.mark.slow
+
+LARGE = "x" * 3_000_000
+
+
+class TestHere(RunsExecutor):
+    options: dict[str, Any]
+
+    async def make(self, environment: WorkerEnvironment) -> Executor:
+        return DaskExecutor(DaskOptions(**self.options), environment)
+
+    @asynccontextmanager
+    async def cluster(self, **options: Any) -> AsyncIterator[Bench]:
+        self.options = {"minimum": 1, "maximum": 2, **options}
+        async with self.bench() as bench:
+            yield bench
+
+    async def test_it_listens_on_loopback_alone_and_leaves_nothing(self) -> None:
+        async with self.cluster() as bench:
+            await bench.finished(bench.call("nothing"))
+            family = psutil.Process().children(recursive=True)
+            listening = [
+                found.laddr.ip
+                for process in family
+                for found in process.net_connections("inet")
+                if found.status == psutil.CONN_LISTEN
+            ]
+            assert listening
+            assert {*listening} == {"127.0.0.1"}
+        assert not [process for process in family if _lives(process)]
+
+    async def test_who_has_no_certificate_is_not_let_in(self) -> None:
+        async with self.cluster() as bench:
+            await until(lambda: bool(bench.executor.workers()))
+            address = str(bench.executor.workers()[0].details["address"])
+            assert address.startswith("tls://")
+            host, port = address.removeprefix("tls://").rsplit(":", 1)
+            stream = await trio.open_tcp_stream(host, int(port))
+            async with stream:
+                await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")
+                with pytest.raises(trio.BrokenResourceError):
+                    await _read_words(stream)
+
+    async def test_it_grows_with_its_queue_and_shrinks_when_idle(self) -> None:
+        async with self.cluster(idle_timeout=0.5) as bench, trio.open_nursery() as nursery:
+            await until(lambda: bench.executor.scale().workers == 1)
+            gate = self.folder / "gate"
+            for number in range(3):
+                call = bench.call("wait", str(gate), number)
+                nursery.start_soon(bench.executor.execute, call, lambda event: None)
+            await until(lambda: bench.executor.scale().workers == 2)
+            assert (bench.executor.scale().minimum, bench.executor.scale().maximum) == (1, 2)
+            gate.touch()
+            await until(lambda: bench.executor.scale().workers == 1)
+
+    async def test_values_survive_when_it_shrinks(self) -> None:
+        async with self.cluster(minimum=1, idle_timeout=0.5) as bench:
+            gate = self.folder / "gate"
+            async with trio.open_nursery() as nursery:
+                for number in range(3):
+                    call = bench.call("wait", str(gate), number)
+                    nursery.start_soon(bench.executor.execute, call, lambda event: None)
+                await until(lambda: bench.executor.scale().workers == 2)
+                gate.touch()
+            refs = [(await bench.finished(bench.call("everything", LARGE))).value for _ in range(4)]
+            await until(lambda: bench.executor.scale().workers == 1)
+            for ref in refs:
+                assert await bench.value(bench.call("type_name", ref)) == "list"
+
+    async def test_a_dead_worker_costs_its_task_alone_and_comes_back(self) -> None:
+        async with self.cluster(maximum=1) as bench:
+            outcomes: list[Outcome] = []
+            witness = self.folder / "witness"
+            call = bench.call("run_until_cancelled", str(witness))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_keep, bench, call, outcomes)
+                await until(witness.exists)
+                _kill_worker()
+            (outcome,) = outcomes
+            assert isinstance(outcome, Lost)
+            assert "SIGKILL" in outcome.error.message
+            assert not outcome.missing
+            assert await bench.value(bench.call("everything", 1)) == [1]
+
+    async def test_values_of_a_dead_worker_are_told_as_missing(self) -> None:
+        async with self.cluster(maximum=1) as bench:
+            ref = (await bench.finished(bench.call("everything", LARGE))).value
+            kept = (await bench.finished(bench.call("everything", LARGE))).value
+            kept = await bench.executor.store(kept, "run/kept")
+            _kill_worker()
+            await until(lambda: not bench.executor.holds(ref.handle))
+            outcome = await bench.lost(bench.call("type_name", ref))
+            assert outcome.missing == (ref.handle,)
+            assert await bench.value(bench.call("type_name", kept)) == "list"
+            with pytest.raises(MissingObject):
+                await bench.executor.store(ref, "run/ref")
+
+    async def test_runs_with_the_same_stage_names_never_meet(self) -> None:
+        async with self.cluster() as bench:
+            found: dict[int, Any] = {}
+
+            async def run(number: int) -> None:
+                first = _of_run(bench.call("everything", number, stage="load"), number)
+                outcome = await bench.executor.execute(first, lambda event: None)
+                second = bench.call("everything", outcome.value, stage="fit")  # type: ignore[union-attr]
+                last = await bench.executor.execute(_of_run(second, number), lambda event: None)
+                found[number] = bench.decode(last.value)  # type: ignore[union-attr]
+
+            async with trio.open_nursery() as nursery:
+                for number in range(12):
+                    nursery.start_soon(run, number)
+            assert found == {number: [[number]] for number in range(12)}
+
+    async def test_what_no_worker_can_give_is_refused_in_words(self) -> None:
+        async with self.cluster(resources={"vllm": 1}) as bench:
+            assert dict(bench.executor.capacity().custom) == {"vllm": 2.0}
+            fits = bench.call("everything", 1, resources={"vllm": 1.0, "cpus": 1.0})
+            assert await bench.value(fits) == [1]
+            for wanted, words in (
+                ({"vllm": 2.0}, "one worker has 1 at most"),
+                ({"gpus": 1.0}, "no worker has any"),
+                ({"tpu": 1.0}, "no worker has any"),
+            ):
+                failed = await bench.failed(bench.call("everything", 1, resources=wanted))
+                assert words in failed.error.message
+                assert not failed.error.retryable
+
+    async def test_array_parts_pass_from_stage_to_stage_at_any_depth(self) -> None:
+        from flowdapt.domain.task import Part, ValueRef
+
+        async with self.cluster() as bench:
+            parts = []
+            for start in (0, 2):
+                call = bench.call("everything", LARGE, start)
+                parts.append(Part(start, start + 2, (await bench.finished(call)).value))
+            source = ValueRef("parts", length=4, parts=tuple(parts))
+            value = await bench.value(bench.call("everything", source, inline_max_bytes=10**7))
+            assert [value[0][1], value[0][3]] == [0, 2]
+
+
+def _of_run(call: TaskCall, number: int) -> TaskCall:
+    from msgspec.structs import replace
+
+    return replace(call, run=replace(call.run, uid=f"run-of-{number}"))
+
+
+def _kill_worker() -> None:
+    """Kill the first worker process of the cluster, not the processes of its bodies."""
+    for process in psutil.Process().children(recursive=True):
+        if "flowdapt.plugins.executors.dask.node" in process.cmdline():
+            os.kill(process.pid, signal.SIGKILL)
+            return
+    raise AssertionError("no worker of the cluster runs")
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def _keep(bench: Bench, call: TaskCall, outcomes: list[Outcome]) -> None:
+    outcomes.append(await bench.executor.execute(call, lambda event: None))
+
+
+async def _read_words(stream: trio.SocketStream) -> None:
+    """Read until the other side is done; a TLS server without a handshake says nothing of use."""
+    while chunk := await stream.receive_some(1000):
+        assert b"HTTP" not in chunk
+    raise trio.BrokenResourceError
