@@ -30,7 +30,7 @@ from flowdapt.runtime.values import decode
 from flowdapt.services.clock import SystemClock
 from flowdapt.services.compute import Compute
 from flowdapt.services.driver import DriverTools
-from flowdapt.services.pool import GivenExecutors
+from flowdapt.services.given import GivenExecutors
 from flowdapt.services.resources import Resources
 from flowdapt.services.runs import Runs
 from flowdapt.stores.logs import FileLogStore

@@ -36,7 +36,7 @@ class InstalledKinds:
     def __init__(
         self,
         plugins: Plugins,
-        environment: Callable[[], WorkerEnvironment],
+        environment: WorkerEnvironment,
         expand: Callable[[str], str],
     ) -> None:
         self._plugins = plugins
@@ -59,7 +59,7 @@ class InstalledKinds:
         connect_s = float(getattr(read, "connect_timeout", _CONNECT_S))
         here = not getattr(read, "address", None)
         return Prepared(
-            partial(make, read, self._environment()),
+            partial(make, read, self._environment),
             patience_s=max(connect_s, _START_S) if here else connect_s,
             start_timeout_s=getattr(read, "start_timeout", None),
         )

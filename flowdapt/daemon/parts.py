@@ -23,6 +23,7 @@ from flowdapt.secrets import Secrets, take_from_environment
 if TYPE_CHECKING:
     from flowdapt.api.backend import Backend
     from flowdapt.api.server import Deadlines
+    from flowdapt.daemon.kinds import InstalledKinds
     from flowdapt.daemon.late import TriggerParts
     from flowdapt.domain.errors import FlowdaptError
     from flowdapt.ports.broker import Broker
@@ -128,18 +129,22 @@ class Parts:
         return make(options, self.environment)
 
     def _executors(self) -> Executors:
-        from flowdapt.daemon.kinds import InstalledKinds
         from flowdapt.services.executors import Executors
 
         return Executors(
             store=self.store,
             broker=self.broker,
-            kinds=InstalledKinds(self.plugins, lambda: self.environment, self.secrets.expand),
+            find_kinds=cache(self._kinds),
             local=self._local_executor,
             report=self._report,
             drives=self.settings.services.compute,
             alone=self.settings.on_sqlite,
         )
+
+    def _kinds(self) -> InstalledKinds:
+        from flowdapt.daemon.kinds import InstalledKinds
+
+        return InstalledKinds(self.plugins, self.environment, self.secrets.expand)
 
     def _switch(self) -> Switch:
         from flowdapt.services.switch import Switch

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from flowdapt.domain.executor_profile import ExecutorProfile
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["FIRST_CHOICE", "ActiveExecutor", "ProfileStore"]
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveExecutor:
+class ActiveExecutor(msgspec.Struct, frozen=True):
     """Where runs go that name no executor. `revision` counts the switches, from 0."""
 
     name: str

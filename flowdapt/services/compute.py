@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -23,7 +24,9 @@ from flowdapt.ports.engine import LiveStage
 from flowdapt.ports.store import LoadedRun, RunFilter
 from flowdapt.services.dispatch import Dispatcher
 from flowdapt.services.driver import DriverTools, RunDriver
-from flowdapt.services.pool import ExecutorPool
+
+if TYPE_CHECKING:
+    from flowdapt.services.pool import ExecutorPool
 
 __all__ = ["Compute"]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
+from typing import Any
 
 import trio
 
@@ -164,6 +165,19 @@ class Dispatcher:
             self._devices[device] += share
         if self._queue:
             self._admit()
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the queue and its executor tell of themselves."""
+        capacity = self.executor.capacity()
+        return {
+            "slots": capacity.slots,
+            "busy": self.busy,
+            "waiting": self.waiting,
+            "cpus": capacity.cpus,
+            "gpus": capacity.gpus,
+            "memory_bytes": capacity.memory_bytes,
+            "resources": dict(capacity.custom),
+        }
 
     def why_waiting(self, needs: Resources) -> str:
         """Say in words what a task with these needs waits for."""

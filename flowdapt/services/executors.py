@@ -1,26 +1,23 @@
-"""Decide which executors there are, which is the active one, and which must be open now.
+"""Decide which executors must be open now, and tell what becomes of them.
 
-Each open one has a `Seat`. The store says which profiles and which active executor there are; what is
-known here follows it at once in this process, and within seconds where several daemons share a store.
+Each has a `Seat`; which there are, and which is the active one, is `profiles.py`. Where several daemons
+share a store, each opens what it needs itself.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from flowdapt.domain.errors import Conflict, FlowdaptError, InvalidInput
+from flowdapt.domain.errors import FlowdaptError
 from flowdapt.domain.events import EXECUTOR_ADDED, EXECUTOR_REMOVED
 from flowdapt.domain.executor_facts import executor_stopped
 from flowdapt.logs import get_log
 from flowdapt.ports.broker import EVENT_ADDED, EXECUTORS_CHANGED, Broker, Message
-from flowdapt.ports.profiles import FIRST_CHOICE, ActiveExecutor
-from flowdapt.services.pool import figures, no_executor
+from flowdapt.services.profiles import LOCAL, Profiles, no_executor
 from flowdapt.services.seat import Prepared, Seat, Surroundings
 
 if TYPE_CHECKING:
@@ -29,36 +26,20 @@ if TYPE_CHECKING:
     from flowdapt.ports.executor import Executor, WorkerInfo
     from flowdapt.ports.store import Store
     from flowdapt.services.dispatch import Dispatcher
+    from flowdapt.services.pool import Kinds
 
-__all__ = ["Executors", "Kinds"]
+__all__ = ["Executors", "Trial"]
 
 log = get_log("flowdapt.executors")
 
-LOCAL = FIRST_CHOICE.name
 _POLL_S = 5.0
 _LAST_WORDS_S = 2.0
 # Events of executors that wait to be written; more than these are only logged.
 _EVENTS_MAX = 1000
 
 
-class Kinds(Protocol):
-    """The kinds of executors that can be had. May wait for an import; abandoned when cancelled."""
-
-    def names(self) -> Collection[str]:
-        """Return the kinds that profiles may have. Never blocks."""
-        ...
-
-    async def validate(self, kind: str, options: Mapping[str, Any]) -> None:
-        """Raise InvalidInput when there is no such kind, or its options are wrong."""
-        ...
-
-    async def prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
-        """Import the kind and read the options, secrets filled in. Raise FlowdaptError."""
-        ...
-
-
 class Executors:
-    """The executors of one daemon.
+    """The executors of one daemon (`services.pool.ExecutorPool`).
 
     `local` makes the one of this machine, which is always open. `drives` says that runs are driven
     here: only then is the active executor kept open. `alone`: nobody else changes the store.
@@ -69,70 +50,41 @@ class Executors:
         *,
         store: Store,
         broker: Broker,
-        kinds: Kinds,
+        find_kinds: Callable[[], Kinds],
         local: Callable[[], Executor],
         report: Callable[[str, str | None], None] = lambda _part, _trouble: None,
         drives: bool = True,
         alone: bool = True,
         idle_s: float = 60.0,
     ) -> None:
+        self.profiles = Profiles(store, find_kinds)
         self._store = store
         self._broker = broker
-        self._kinds = kinds
+        self._find_kinds = find_kinds
         self._local = local
         self._drives = drives
         self._alone = alone
         self._events, self._told = trio.open_memory_channel["EventDraft"](_EVENTS_MAX)
         self._around = Surroundings(self._tell, report, idle_s)
-        self._pointer = FIRST_CHOICE
-        self._profiles: dict[str, ExecutorProfile] = {}
         here = Seat(LOCAL, LOCAL, self._prepare_local, self._around, watched=False)
         self._seats: dict[str, Seat] = {LOCAL: here}
         self._kept: str | None = None
         self._nursery: trio.Nursery | None = None
 
-    # -- what there is ---------------------------------------------------------------------------
-
     @property
     def active(self) -> str:
-        return self._pointer.name
-
-    @property
-    def pointer(self) -> ActiveExecutor:
-        """Return the pointer to the active executor as known here."""
-        return self._pointer
+        return self.profiles.pointer.name
 
     def knows(self, name: str) -> bool:
-        return name == LOCAL or name in self._profiles or name in self._built_in()
+        return self.profiles.knows(name)
+
+    def names(self) -> Collection[str]:
+        return self.profiles.names()
 
     async def exists(self, name: str) -> bool:
         if not self.knows(name) and not self._alone:
             await self.refresh()
         return self.knows(name)
-
-    def names(self) -> Collection[str]:
-        return {*self._built_in(), *self._profiles}
-
-    def _built_in(self) -> Mapping[str, str]:
-        from flowdapt.domain.executor_profile import BUILT_IN_PROFILES
-
-        there = {LOCAL, *self._kinds.names()}
-        return {name: kind for name, kind in BUILT_IN_PROFILES.items() if kind in there}
-
-    def profile(self, name: str) -> ExecutorProfile:
-        """Return a profile, stored or built in. Raise NotFound."""
-        from flowdapt.domain.executor_profile import ExecutorProfile
-
-        if name in self._profiles:
-            return self._profiles[name]
-        kind = self._built_in().get(name)
-        if kind is None:
-            raise no_executor(name, self.names())
-        return ExecutorProfile(name=name, kind=kind)
-
-    def list_profiles(self) -> list[ExecutorProfile]:
-        """Return all profiles, by name."""
-        return [self.profile(name) for name in sorted(self.names())]
 
     # -- users -----------------------------------------------------------------------------------
 
@@ -165,7 +117,7 @@ class Executors:
     def _seat(self, name: str, profile: ExecutorProfile | None = None) -> Seat:
         if name == LOCAL:
             return self._seats[LOCAL]
-        of = profile or self.profile(name)
+        of = profile or self.profiles.get(name)
         seat = self._seats.get(name)
         if seat is not None and (seat.kind, seat.options) != (of.kind, of.options):
             # The name was given anew; what stands there closes by itself.
@@ -176,7 +128,9 @@ class Executors:
         return seat
 
     def _new_seat(self, of: ExecutorProfile) -> Seat:
-        prepare = partial(self._kinds.prepare, of.kind, of.options)
+        async def prepare() -> Prepared:
+            return await self._find_kinds().prepare(of.kind, of.options)
+
         return Seat(of.name, of.kind, prepare, self._around, options=of.options)
 
     async def _prepare_local(self) -> Prepared:
@@ -192,10 +146,10 @@ class Executors:
                 trio.open_nursery() as nursery,
             ):
                 self._nursery = nursery
-                nursery.start_soon(self._write_events)
                 self.pin(LOCAL)
-                await self._seats[LOCAL].opened()
                 await self.refresh()
+                await self._seats[LOCAL].opened()
+                nursery.start_soon(self._write_events)
                 if not self._alone:
                     nursery.start_soon(self._poll)
                 task_status.started()
@@ -212,16 +166,8 @@ class Executors:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Read profiles and pointer anew; a store that does not answer changes nothing."""
-        try:
-            pointer = await self._store.active_executor()
-            profiles = await self._store.list_profiles()
-        except FlowdaptError as error:
-            log.warning("executor profiles could not be read", reason=error.message)
-            return
-        self._profiles = {profile.name: profile for profile in profiles}
-        if pointer.revision >= self._pointer.revision:
-            self._pointer = pointer
+        """Read what there is anew, and open and close what that asks for."""
+        await self.profiles.read()
         self._follow()
 
     def _follow(self) -> None:
@@ -280,20 +226,20 @@ class Executors:
 
     def figures(self, name: str) -> dict[str, Any]:
         seat = self._seat(name)
-        active = name == self.active
-        return figures(name, seat.kind, seat.state, seat.dispatcher, active=active)
+        about = {"name": name, "kind": seat.kind, "state": seat.state}
+        return about | seat.dispatcher.figures() | {"active": name == self.active}
 
     async def views(self) -> list[ExecutorView]:
         """Return all executors as clients see them, by name."""
         if not self._alone:
             await self.refresh()
-        runs = await self._pinned_runs()
-        return [self._view(profile, runs) for profile in self.list_profiles()]
+        runs = await self._store.count_pinned()
+        return [self._view(profile, runs) for profile in self.profiles.list_()]
 
     async def view(self, name: str) -> ExecutorView:
         """Return one executor as clients see it. Raise NotFound."""
         await self._refuse_unknown(name)
-        return self._view(self.profile(name), await self._pinned_runs())
+        return self._view(self.profiles.get(name), await self._store.count_pinned())
 
     async def workers(self, name: str) -> list[WorkerInfo]:
         """Return the workers of an executor as they are now; none while it is closed. Raise NotFound."""
@@ -305,9 +251,6 @@ class Executors:
         if not await self.exists(name):
             raise no_executor(name, self.names())
 
-    async def _pinned_runs(self) -> Mapping[str, int]:
-        return await self._store.count_pinned()
-
     def _view(self, profile: ExecutorProfile, runs: Mapping[str, int]) -> ExecutorView:
         from flowdapt.services.executor_views import view_of
 
@@ -315,7 +258,7 @@ class Executors:
             profile,
             self._seats.get(profile.name),
             active=profile.name == self.active,
-            built_in=profile.name not in self._profiles,
+            built_in=not self.profiles.is_stored(profile.name),
             runs=runs.get(profile.name, 0),
         )
 
@@ -323,34 +266,14 @@ class Executors:
 
     async def add(self, new: NewProfile) -> ExecutorView:
         """Store a profile, its options checked. Raise InvalidInput, Conflict (`executor.exists`)."""
-        from flowdapt.domain.executor_profile import ExecutorProfile
-
-        await self.validate(new.kind, new.options)
-        stored = await self._store.add_profile(
-            ExecutorProfile(name=new.name, kind=new.kind, options=new.options)
-        )
+        stored = await self.profiles.add(new)
         await self.changed(new.name, EXECUTOR_ADDED)
         return self._view(stored, {})
 
-    async def validate(self, kind: str, options: Mapping[str, Any]) -> None:
-        """Raise InvalidInput when no profile can be made of these."""
-        if not _is_json(options):
-            raise InvalidInput("the options are not JSON", code="executor.invalid_options")
-        await self._kinds.validate(kind, options)
-
     async def remove(self, name: str) -> None:
         """Delete a stored profile. Raise NotFound; Conflict when it is built in or in use."""
-        if not self._is_stored(name) and name in self._built_in():
-            raise Conflict(
-                f"executor {name!r} is built in and stays",
-                code="executor.built_in",
-                fix="flowdapt executor ls",
-            )
-        await self._store.remove_profile(name)
+        await self.profiles.remove(name)
         await self.changed(name, EXECUTOR_REMOVED)
-
-    def _is_stored(self, name: str) -> bool:
-        return name in self._profiles
 
     async def changed(self, name: str, event: str) -> None:
         """Follow a change that was just stored, and tell the other daemons."""
@@ -377,13 +300,3 @@ class Trial:
     async def opened(self) -> str | None:
         """Return None once it is open, or in words why it is not."""
         return await self._seat.opened()
-
-
-def _is_json(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_json(inner) for key, inner in value.items())
-    if isinstance(value, list | tuple):
-        return all(map(_is_json, value))
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, str | bool | int)

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -20,7 +20,9 @@ from flowdapt.domain.events import DISK_LOW, DISK_RECOVERED, EventDraft
 from flowdapt.logs import get_log
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.store import Store
-from flowdapt.services.pool import ExecutorPool
+
+if TYPE_CHECKING:
+    from flowdapt.services.pool import ExecutorPool
 
 __all__ = ["About", "DiskWatch", "Health"]
 

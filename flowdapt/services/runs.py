@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -33,9 +33,11 @@ from flowdapt.ports.values import ValueStore
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.causes import causes_of
 from flowdapt.services.explain import explain
-from flowdapt.services.pool import ExecutorPool
 from flowdapt.services.submission import Submitter, refuse_bad_input
 from flowdapt.services.views import item_views, run_view
+
+if TYPE_CHECKING:
+    from flowdapt.services.pool import ExecutorPool
 
 __all__ = ["Catalog", "Runs"]
 

@@ -7,9 +7,9 @@ stumbles is `circuit.py`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import msgspec
 import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable, FlowdaptError
@@ -50,8 +50,7 @@ _REASON_MAX_CHARS = 1000
 _GUESSED_TASKS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """How to make an executor, with everything imported and its options read.
 
     `patience_s` bounds its start; `start_timeout_s` is how long its tasks may take to begin.
@@ -62,8 +61,7 @@ class Prepared:
     start_timeout_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What the seats of one daemon share. Both take what happens, and never block."""
 
     tell: Callable[[EventDraft], None]

@@ -7,6 +7,7 @@ over, which saves a transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,7 +28,10 @@ from flowdapt.ports.store import LoadedRun, RunFilter, Store
 from flowdapt.ports.values import ValueStore
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.heritage import inherit
-from flowdapt.services.pool import ExecutorPool, no_executor
+from flowdapt.services.profiles import no_executor
+
+if TYPE_CHECKING:
+    from flowdapt.services.pool import ExecutorPool
 
 __all__ = ["Submitter", "refuse_bad_input"]
 

@@ -16,8 +16,8 @@ from flowdapt.domain.errors import Conflict, InvalidInput
 from flowdapt.domain.events import EXECUTOR_SWITCHED
 from flowdapt.domain.executor_profile import Checked, ExecutorProfile, Switched, SwitchRequest
 from flowdapt.domain.finding import Finding
-from flowdapt.services.pool import no_executor
 from flowdapt.services.preflight import passed, preflight
+from flowdapt.services.profiles import no_executor
 
 if TYPE_CHECKING:
     from flowdapt.ports.store import Store
@@ -50,7 +50,7 @@ class Switch:
         if not await self._executors.exists(name):
             raise no_executor(name, self._executors.names())
         began = trio.current_time()
-        async with self._executors.trial(self._executors.profile(name)) as trial:
+        async with self._executors.trial(self._executors.profiles.get(name)) as trial:
             findings = await self._findings(name, trial)
             trial.passed = passed(findings)
         return Checked(
@@ -70,7 +70,7 @@ class Switch:
         async with self._turn:
             await self._executors.refresh()
             profile = await self._profile(request)
-            before = self._executors.pointer
+            before = self._executors.profiles.pointer
             async with self._executors.trial(profile) as trial:
                 findings = await self._findings(profile.name, trial)
                 moves = trial.is_open and (request.keep_going or passed(findings))
@@ -87,7 +87,7 @@ class Switch:
     async def _switched(
         self, findings: Sequence[Finding], *, moved: bool, began: float
     ) -> Switched:
-        pointer = self._executors.pointer
+        pointer = self._executors.profiles.pointer
         pinned = await self._store.count_pinned()
         return Switched(
             switched=moved,
@@ -113,15 +113,15 @@ class Switch:
     async def _profile(self, request: SwitchRequest) -> ExecutorProfile:
         name = request.name
         if name == BACK:
-            return self._executors.profile(self._previous())
+            return self._executors.profiles.get(self._previous())
         if "://" in name:
             return await self._of_address(name, insecure=request.insecure)
         if not await self._executors.exists(name):
             raise no_executor(name, self._executors.names())
-        return self._executors.profile(name)
+        return self._executors.profiles.get(name)
 
     def _previous(self) -> str:
-        previous = self._executors.pointer.previous
+        previous = self._executors.profiles.pointer.previous
         if previous is None:
             raise Conflict(
                 f"there is no executor before {self._executors.active!r}",
@@ -136,9 +136,9 @@ class Switch:
         options: dict[str, object] = {"address": written}
         if insecure:
             options["insecure"] = True
-        await self._executors.validate(kind, options)
+        await self._executors.profiles.validate(kind, options)
         base = _name_of(kind, written)
-        known = {profile.name: profile for profile in self._executors.list_profiles()}
+        known = {profile.name: profile for profile in self._executors.profiles.list_()}
         for number in range(1, _SAME_NAMES_MAX):
             name = base if number == 1 else f"{base}-{number}"
             old = known.get(name)

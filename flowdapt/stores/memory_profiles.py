@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
@@ -57,7 +56,7 @@ class MemoryProfiles(MemoryTriggers):
         if pointer.name == name or runs:
             raise refusals.profile_in_use(name, active=pointer.name == name, runs=runs)
         if pointer.previous == name:
-            self._active_executor = replace(pointer, previous=None)
+            self._active_executor = ActiveExecutor(pointer.name, None, pointer.revision)
         gone = self._profiles.pop(name)
         self._journal.add(executor_removed(name, gone.kind))
 

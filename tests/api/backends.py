@@ -76,6 +76,7 @@ class Api:
 
     backend: Backend
     executor: FakeExecutor
+    kinds: FakeKinds
     logs: MemoryLogs
     control: NoControl
     app: Guard
@@ -115,7 +116,9 @@ async def running_api(
         await store.open()
         executor = FakeExecutor()
         kinds = FakeKinds({kind: lambda _options: FakeExecutor() for kind in ("dask", "ray")})
-        executors = Executors(store=store, broker=broker, kinds=kinds, local=lambda: executor)
+        executors = Executors(
+            store=store, broker=broker, find_kinds=lambda: kinds, local=lambda: executor
+        )
         switch = Switch(store=store, executors=executors)
         owner = f"test-{secrets.token_hex(4)}"
         compute = Compute(DriverTools(store, broker, logs, values, clock), executors, owner=owner)
@@ -159,7 +162,7 @@ async def running_api(
             await nursery.start(compute.run)
             await nursery.start(backend.measures.run, broker)
             await nursery.start(backend.feed.run)
-            api = Api(backend, executor, logs, control, app, client, home)
+            api = Api(backend, executor, kinds, logs, control, app, client, home)
             bound = None
             if listen:
                 bound = UnixSocket(home / "run" / "s")

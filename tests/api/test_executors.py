@@ -45,7 +45,7 @@ def clusters(api: Api, make: Any = Cluster) -> list[Cluster]:
         made.append(make())
         return made[-1]
 
-    api.backend.executors._kinds.makers["dask"] = one  # type: ignore[attr-defined]
+    api.kinds.makers["dask"] = one
     return made
 
 

@@ -22,7 +22,7 @@ from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.ports.executor import Emit
 from flowdapt.services.compute import Compute
 from flowdapt.services.driver import DriverTools
-from flowdapt.services.pool import GivenExecutors
+from flowdapt.services.given import GivenExecutors
 from flowdapt.services.runs import Runs
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor, MemoryLogs, MemoryValues

@@ -14,8 +14,8 @@ import trio
 
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.services.firing import Firing
+from flowdapt.services.given import GivenExecutors
 from flowdapt.services.planning import Planner
-from flowdapt.services.pool import GivenExecutors
 from flowdapt.services.resources import Resources
 from flowdapt.services.submission import Submitter
 from flowdapt.services.triggers import Triggers

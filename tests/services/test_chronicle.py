@@ -22,8 +22,8 @@ from flowdapt.domain.events import (
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.ports.broker import EVENT_ADDED
 from flowdapt.services.chronicle import Chronicle
+from flowdapt.services.given import GivenExecutors
 from flowdapt.services.health import About, DiskWatch, Health
-from flowdapt.services.pool import GivenExecutors
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor
 

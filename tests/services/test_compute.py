@@ -44,7 +44,7 @@ from flowdapt.ports.store import RunFilter
 from flowdapt.services.catalog import CompiledWorkflow
 from flowdapt.services.compute import Compute
 from flowdapt.services.driver import DriverTools, RunDriver
-from flowdapt.services.pool import GivenExecutors
+from flowdapt.services.given import GivenExecutors
 from flowdapt.services.runs import Runs
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor, MemoryLogs, MemoryValues, json_value

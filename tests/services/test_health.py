@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from flowdapt.services import health
+from flowdapt.services.given import GivenExecutors
 from flowdapt.services.health import DISK_LOW, DISK_RECOVERED, About, DiskWatch, Health
-from flowdapt.services.pool import GivenExecutors
 from flowdapt.stores.factory import create_store
 from flowdapt.testing import FakeClock, FakeExecutor
 

@@ -9,9 +9,9 @@ import trio
 import trio.testing
 
 from flowdapt.domain.errors import Conflict, StoreBusy
+from flowdapt.services.given import GivenExecutors
 from flowdapt.services.health import About, DiskWatch, Health
 from flowdapt.services.lifecycle import Lifecycle, the_one
-from flowdapt.services.pool import GivenExecutors
 from flowdapt.services.retention import Keeping, Retention
 from flowdapt.stores.factory import create_store
 from flowdapt.testing import FakeClock, FakeExecutor, MemoryLogs, MemoryValues

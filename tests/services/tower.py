@@ -20,8 +20,8 @@ from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.ports.broker import EVENT_ADDED, RUN_ENDED, Message
 from flowdapt.ports.store import ResourceWrite, RunFilter, Store
 from flowdapt.services.firing import Firing
+from flowdapt.services.given import GivenExecutors
 from flowdapt.services.planning import Planner
-from flowdapt.services.pool import GivenExecutors
 from flowdapt.services.resources import Resources
 from flowdapt.services.submission import Submitter
 from flowdapt.services.trigger_requests import TriggerRequests

@@ -105,7 +105,7 @@ async def yard(
 
     kinds = FakeKinds({"dask": make, "ray": make, "grid": make}, patience_s=patience_s)
     executors = Executors(
-        store=store, broker=broker, kinds=kinds, local=local, report=report, alone=alone,
+        store=store, broker=broker, find_kinds=lambda: kinds, local=local, report=report, alone=alone,
         idle_s=IDLE_S,
     )  # fmt: skip
     logs, values, workflows = MemoryLogs(), MemoryValues(), Workflows()
