@@ -63,7 +63,7 @@ class ClusterOptions(BaseModel):
         )
         if risks and not self.insecure:
             raise ValueError(
-                f"{self.address} has no {' and no '.join(risks)}: whoever reaches it runs code there; "
-                "set these up, or insecure: true"
+                f"{self.address} lacks {' and '.join(risks)}: whoever reaches it runs code there; "
+                "give it these, or say insecure: true"
             )
         return self

@@ -115,7 +115,10 @@ class Bridge:
         task.add_done_callback(lambda _: self._drop(number))
 
     def _drop(self, number: int) -> None:
-        self._tasks.pop(number, None)
+        task = self._tasks.pop(number)
+        # At the end of the bridge nobody asked: the daemon hears that the cluster is gone.
+        if task.cancelled() and number in self._stopping:
+            self._say(wire.Ended(number, Cancelled("stopped")))
         self._stopping.discard(number)
 
     # -- answers -------------------------------------------------------------------------------------
@@ -126,11 +129,6 @@ class Bridge:
 
         try:
             outcome = await engine.execute(call, say)
-        except asyncio.CancelledError:
-            # At the end of the bridge nobody asked: the daemon hears that the cluster is gone.
-            if number in self._stopping:
-                self._say(wire.Ended(number, Cancelled("stopped")))
-            raise
         except ExecutorUnavailable as error:
             self._say(wire.Answer(number, error="unavailable", words=error.message))
             return

@@ -45,6 +45,7 @@ _BEGUN_S = 0.3
 _STOP_S = 1.5
 _WORDS_S = 2.0
 _STATE_EVERY_S = 1.0
+_WATCH_EVERY_S = 0.2
 _WORDS_MAX = 1000
 _CLOSE_S = 3.0
 
@@ -114,7 +115,8 @@ class DaskEngine(Engine):
             )
             self._lifter = Lifter(self._client, where.values_root, packer, self.holds)
         self._loops = [
-            asyncio.ensure_future(loop) for loop in (self._hear_words(), self._keep_looking())
+            asyncio.ensure_future(loop)
+            for loop in (self._hear_words(), self._keep_looking(), self._watch_connection())
         ]
 
     def _security(self) -> Any:
@@ -160,9 +162,15 @@ class DaskEngine(Engine):
                     f"the Dask scheduler does not answer: {str(error) or type(error).__name__}"
                 )
                 return
-            if self._client.status != "running":
-                self._lose("the connection to the Dask scheduler broke")
-                return
+
+    async def _watch_connection(self) -> None:
+        """Tell a broken connection at once: Dask drops what a client wants that it does not see."""
+        while self._is_connected():  # noqa: ASYNC110  (Dask tells nobody)
+            await asyncio.sleep(_WATCH_EVERY_S)
+        self._lose("the connection to the Dask scheduler broke")
+
+    def _is_connected(self) -> bool:
+        return bool(self._client.status == "running")
 
     def _lose(self, words: str) -> None:
         if not self._lost.done():
@@ -224,9 +232,11 @@ class DaskEngine(Engine):
         finally:
             del self._tasks[errand.key]
             future.release()
-            if errand.guard:
+            if errand.guard and self._is_connected():
                 with suppress(Exception):
-                    await self._client.scheduler.event_clear(name=errand.key)
+                    await asyncio.wait_for(
+                        self._client.scheduler.event_clear(name=errand.key), _CLOSE_S
+                    )
 
     def _inputs(self, call: TaskCall) -> tuple[dict[str, Future[Any]], list[str]]:
         """Return the live copies that the call needs, and the handles that nothing stands for."""
@@ -294,6 +304,8 @@ class DaskEngine(Engine):
 
     async def _stop(self, future: Future[Any], task: _Task, call: TaskCall) -> None:
         """Have Dask drop the task; when its body runs, wait until it is no more."""
+        if not self._is_connected():
+            return
         with suppress(Exception):
             await self._client.cancel([future], asynchronous=True)
         if await task.begins(_BEGUN_S):

@@ -1,0 +1,210 @@
+"""A Dask cluster of somebody else: its losses are ours to count, and our files may not be its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from pydantic import ValidationError
+
+from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.domain.task import Lost
+from flowdapt.plugins.executors.dask.executor import DaskExecutor
+from flowdapt.plugins.executors.dask.options import DaskOptions
+from flowdapt.testing.executor_calls import RunsExecutor, json_ref, until
+from tests.executors.dask import bodies
+from tests.executors.dask.outside import OutsideCluster, outside_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from flowdapt.domain.task import Outcome, WorkerEnvironment
+    from flowdapt.ports.executor import Executor
+    from flowdapt.testing.executor_calls import Bench
+
+pytestmark = pytest.mark.slow
+
+LARGE = "x" * 3_000_000
+NOTE = f"{bodies.__name__}:note_and_wait"
+
+
+class _OnOutside(RunsExecutor):
+    options: dict[str, Any]
+
+    async def make(self, environment: WorkerEnvironment) -> Executor:
+        return DaskExecutor(DaskOptions(**self.options), environment)
+
+    @asynccontextmanager
+    async def joined(self, cluster: OutsideCluster, **options: Any) -> AsyncIterator[Bench]:
+        self.options = {"address": cluster.address, **options}
+        async with self.bench() as bench:
+            yield bench
+
+    def notes(self) -> list[int]:
+        found = sorted(self.folder.glob("note-*"))
+        return [int(note.read_text(encoding="utf-8") or 0) for note in found]
+
+
+class TestLosses(_OnOutside):
+    async def test_dask_never_begins_a_task_a_second_time(self) -> None:
+        with outside_cluster(self.folder) as cluster:
+            async with self.joined(cluster) as bench:
+                outcomes: list[Outcome] = []
+                async with trio.open_nursery() as nursery:
+                    await until(lambda: len(bench.executor.workers()) == 2)
+                    nursery.start_soon(_keep, bench, NOTE, [str(self.folder)], outcomes)
+                    await until(lambda: bool(self.notes()) and bool(self.notes()[0]))
+                    os.kill(self.notes()[0], signal.SIGKILL)
+                (outcome,) = outcomes
+                assert isinstance(outcome, Lost)
+                assert len(self.notes()) == 1
+                assert await bench.value(bench.call("everything", 1)) == [1]
+
+    async def test_a_killed_scheduler_ends_the_executor_in_words(self) -> None:
+        outcomes: list[Outcome] = []
+
+        async def lose() -> None:
+            with outside_cluster(self.folder, workers=1) as cluster:
+                async with self.joined(cluster) as bench, trio.open_nursery() as nursery:
+                    nursery.start_soon(_keep, bench, NOTE, [str(self.folder)], outcomes)
+                    await until(lambda: bool(self.notes()))
+                    os.killpg(cluster.scheduler.pid, signal.SIGKILL)
+                    await trio.sleep_forever()
+
+        with pytest.raises(ExecutorUnavailable, match="Dask scheduler"):
+            await lose()
+        assert [type(outcome) for outcome in outcomes] == [Lost]
+
+    async def test_a_silent_scheduler_is_lost_after_its_time(self) -> None:
+        async def lose() -> None:
+            with outside_cluster(self.folder, workers=0) as cluster:
+                async with self.joined(cluster, reconnect_timeout=0.5):
+                    os.killpg(cluster.scheduler.pid, signal.SIGSTOP)
+                    await trio.sleep_forever()
+
+        with pytest.raises(ExecutorUnavailable, match="does not answer"):
+            await lose()
+
+    async def test_a_connect_that_hangs_ends_in_its_time(self) -> None:
+        with _silent_server() as address:
+            self.options = {"address": address, "connect_timeout": 1.0}
+            with pytest.raises(ExecutorUnavailable, match="no Dask scheduler answers"):
+                async with self.bench():
+                    pass
+
+    async def test_tasks_wait_for_the_first_worker(self) -> None:
+        with outside_cluster(self.folder, workers=0) as cluster:
+            async with self.joined(cluster) as bench:
+                rows = await bench.executor.check()
+                assert [row.code for row in rows if row.what == "workers"] == [
+                    "executor.no_workers"
+                ]
+                outcomes: list[Outcome] = []
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_keep, bench, "everything", [1], outcomes)
+                    cluster.add_worker()
+                assert [type(outcome).__name__ for outcome in outcomes] == ["Finished"]
+
+    async def test_a_task_that_waits_is_cancelled_at_once(self) -> None:
+        with outside_cluster(self.folder, workers=0) as cluster:
+            async with self.joined(cluster) as bench:
+                took = await bench.cancelled(bench.call("nothing"), lambda: True)
+                assert took < 1.0
+
+
+class TestOwnFiles(_OnOutside):
+    """Workers that do not see the daemon's files; here they could, and must not look."""
+
+    async def test_values_and_code_travel(self) -> None:
+        modules = Path(self.environment().user_modules)
+        modules.mkdir()
+        (modules / "mine.py").write_text("def version(x):\n    return ['one', x]\n")
+        with outside_cluster(self.folder, workers=1) as cluster:
+            async with self.joined(cluster, shares_files=False) as bench:
+                large = (await bench.finished(bench.call("everything", LARGE))).value
+                assert large.kind == "cluster"
+                stored = await bench.executor.store(large, "run/large")
+                assert stored.kind == "file"
+                await bench.executor.forget(bench.run)
+                assert not bench.executor.holds(large.handle)
+                assert await bench.value(bench.call("type_name", stored)) == "list"
+                call = bench.call("user_modules.mine.version", 1)
+                assert await bench.value(call) == ["one", 1]
+                (modules / "mine.py").write_text("def version(x):\n    return ['two', x, x]\n")
+                await trio.sleep(0.3)  # a tree is not read again within this time
+                call = bench.call("user_modules.mine.version", 1)
+                assert await bench.value(call) == ["two", 1, 1]
+
+    async def test_a_spilled_list_of_parts_is_lifted(self) -> None:
+        from flowdapt.domain.task import Part, ValueRef
+        from flowdapt.runtime.values import store_parts
+
+        with outside_cluster(self.folder, workers=1) as cluster:
+            async with self.joined(cluster, shares_files=False) as bench:
+                parts = (Part(0, 2, json_ref([1, 2])), Part(2, 3, json_ref([3])))
+                spilled = store_parts(
+                    ValueRef("parts", length=3, parts=parts), bench.environment.values_root, "r/p"
+                )
+                assert await bench.value(bench.call("everything", spilled)) == [[1, 2, 3]]
+
+    async def test_the_preflight_warns_without_a_storage(self) -> None:
+        with outside_cluster(self.folder, workers=1) as cluster:
+            async with self.joined(cluster, shares_files=False) as bench:
+                rows = await bench.executor.check()
+                assert "executor.no_storage" in [row.code for row in rows]
+                assert [row for row in rows if row.level == "failed"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"address": "tcp://10.0.0.5:8786"}, "lacks TLS and a proof"),
+        ({"address": "dask://cluster.example:8786"}, "lacks TLS"),
+        ({"address": "tls://10.0.0.5:8786"}, "lacks a proof"),
+        ({"minimum": 3, "maximum": 2}, "below minimum"),
+        ({"tls_ca": "/x"}, "makes its own"),
+        ({"port": 1}, "port"),
+    ],
+)
+def test_unsafe_or_wrong_options_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        DaskOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("", ""),
+        ("127.0.0.1:8786", "tcp://127.0.0.1:8786"),
+        ("dask://localhost:8786", "tcp://localhost:8786"),
+        ("tcp://[::1]:8786", "tcp://[::1]:8786"),
+    ],
+)
+def test_an_address_is_written_as_dask_reads_it(address: str, url: str) -> None:
+    assert DaskOptions(address=address).url == url
+
+
+def test_a_remote_address_may_be_used_when_it_is_asked_for() -> None:
+    assert DaskOptions(address="dask://10.0.0.5:8786", insecure=True).url == "tcp://10.0.0.5:8786"
+    files = {"tls_ca": "/a", "tls_cert": "/c", "tls_key": "/k"}
+    assert DaskOptions(address="dask://10.0.0.5:8786", **files).url == "tls://10.0.0.5:8786"
+
+
+@contextmanager
+def _silent_server() -> Iterator[str]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+async def _keep(bench: Bench, name: str, args: list[Any], outcomes: list[Outcome]) -> None:
+    with trio.CancelScope(shield=True):
+        call = bench.call(name, *args)
+        outcomes.append(await bench.executor.execute(call, lambda event: None))
