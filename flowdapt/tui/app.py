@@ -116,15 +116,25 @@ class FlowdaptApp(App[None]):
                 self._missed.setdefault(view, set()).update(news.parts)
 
     async def _told(self, view: View, news: News) -> None:
-        if view.is_mounted:
-            view.redraw_bars()
-            await view.on_news(news)
+        if not view.is_mounted:
+            # It has nothing to draw on yet; `on_mount` asks for what it missed.
+            self._missed.setdefault(view, set()).update(news.parts)
+            return
+        view.greeted = view.greeted or ALL in news.parts
+        view.redraw_bars()
+        await view.on_news(news)
 
     async def catch_up(self, view: View) -> None:
         """Tell a screen that comes back what it missed: to read again, since the events are gone."""
-        if self._missed.pop(view, None) or (self.link.usable and not view.greeted):
+        if not self.link.usable or not view.is_mounted:
+            return
+        if self._missed.pop(view, None) or not view.greeted:
             view.greeted = True
             await view.on_news(News(frozenset({ALL})))
+
+    def forget(self, view: View) -> None:
+        """Let go of a screen that was closed."""
+        self._missed.pop(view, None)
 
     def _open_views(self) -> list[View]:
         return [screen for screen in self.screen_stack if isinstance(screen, View)]

@@ -9,9 +9,12 @@ from __future__ import annotations
 import difflib
 import html
 import re
+import time
 from pathlib import Path
+from typing import Any
 
 from textual.app import App
+from textual.pilot import Pilot
 
 FOLDER = Path(__file__).parent / "pictures"
 SIZES = {"80x24": (80, 24), "140x40": (140, 40)}
@@ -33,6 +36,26 @@ def text_lines(svg: str) -> list[str]:
         rows.setdefault(float(y), []).append((float(x), html.unescape(text).replace("\xa0", " ")))
     ordered = sorted(rows.items())
     return ["".join(text for _, text in sorted(pieces)).rstrip() for _, pieces in ordered]
+
+
+async def look(pilot: Pilot[Any], name: str, *, update: bool, within_s: float = 4.0) -> None:
+    """Wait until the screen is the committed picture `name`; fail as `compare` does when it stays another."""
+    deadline = time.monotonic() + within_s
+    before = ""
+    while time.monotonic() < deadline:
+        await pilot.pause(0.1)
+        drawn = normal(pilot.app.export_screenshot(title="flowdapt"))
+        if drawn == _known(name) and not update:
+            return
+        if update and drawn == before and time.monotonic() > deadline - within_s / 2:
+            break
+        before = drawn
+    compare(pilot.app, name, update=update)
+
+
+def _known(name: str) -> str:
+    path = FOLDER / f"{name}.svg"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def compare(app: App[None], name: str, *, update: bool) -> None:

@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.tui.fake import NOW, FakeDaemon, a_run, new_app
-from tests.tui.snapshots import SIZES, compare, text_lines
+from tests.tui.snapshots import SIZES, look, text_lines
 from tests.tui.waiting import text_of, until
 
 THEMES = ("dark", "light")
@@ -108,8 +108,7 @@ async def test_screens_look_as_committed(
             await until(pilot, lambda: "train" in text_of(pilot))
         await steps(pilot)
         await until(pilot, lambda: shows in text_of(pilot))
-        await pilot.pause(0.15)
-        compare(pilot.app, f"{scene}-{size}-{theme}", update=update_snapshots)
+        await look(pilot, f"{scene}-{size}-{theme}", update=update_snapshots)
 
 
 async def test_ascii_pictures_hold_ascii_only(daemon: FakeDaemon) -> None:

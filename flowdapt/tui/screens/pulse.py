@@ -96,7 +96,6 @@ class Pulse(View):
                 yield SafeText("", id="side")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.set_interval(1.0, self._draw)
 
     def why_not(self, key: Key) -> str | None:

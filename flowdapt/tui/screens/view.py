@@ -167,6 +167,7 @@ class View(Screen[None]):
 
     def on_mount(self) -> None:
         self.redraw_bars()
+        self.call_later(self.desk.catch_up, self)
         self.set_interval(1.0, self._tick)
 
     def _tick(self) -> None:
@@ -175,6 +176,9 @@ class View(Screen[None]):
             self.redraw_bars()
             if self.table is not None:
                 self.table.refresh()
+
+    def on_unmount(self) -> None:
+        self.desk.forget(self)
 
     async def on_screen_resume(self) -> None:
         self.redraw_bars()
