@@ -25,7 +25,6 @@ class Circuit:
 
     def __init__(self) -> None:
         self.words: str | None = None
-        self.since = 0.0
         self._away = False
         self._failures = 0
         self._scouting = False
@@ -49,7 +48,7 @@ class Circuit:
 
     def cut(self, words: str) -> None:
         """Let nobody through until `mend`: the executor is not there."""
-        self._open(words)
+        self.words = words
         self._away = True
 
     def mend(self) -> None:
@@ -69,7 +68,7 @@ class Circuit:
         if self._failures < TRIES:
             return False
         opens = self.words is None
-        self._open(words)
+        self.words = words
         self._retry_at = now + backoff_s(self._failures - TRIES + 1)
         return opens
 
@@ -80,11 +79,6 @@ class Circuit:
             return False
         self.mend()
         return True
-
-    def _open(self, words: str) -> None:
-        if self.words is None:
-            self.since = trio.current_time()
-        self.words = words
 
     async def passage(self) -> bool:
         """Wait until the executor may be given a task; return whether the caller is the scout.

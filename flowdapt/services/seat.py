@@ -7,47 +7,42 @@ stumbles is `circuit.py`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable, FlowdaptError
 from flowdapt.domain.executor_facts import (
-    executor_available,
     executor_scaled,
     executor_started,
     executor_stopped,
-    executor_unavailable,
 )
 from flowdapt.domain.wording import amount
 from flowdapt.logs import get_log
-from flowdapt.ports.executor import Capabilities, Capacity, Executor, Scale, WorkerInfo
-from flowdapt.services.circuit import backoff_s
+from flowdapt.ports.executor import Executor, Scale
+from flowdapt.services.absent import CLOSED, Absent
+from flowdapt.services.circuit import BACKOFF_MAX_S, backoff_s
 from flowdapt.services.dispatch import Dispatcher
 from flowdapt.services.lifecycle import the_one
+from flowdapt.services.outage import Outage
 
 if TYPE_CHECKING:
     from flowdapt.domain.events import EventDraft
-    from flowdapt.domain.task import Outcome, TaskCall
-    from flowdapt.ports.executor import Emit
 
-__all__ = ["Absent", "Prepared", "Seat", "Surroundings"]
+__all__ = ["Prepared", "Seat", "Surroundings"]
 
 log = get_log("flowdapt.executors")
 
 State = Literal["closed", "opening", "ready", "unavailable"]
 
 OPENING = "it is being opened"
-CLOSED = "it is closed"
 # Bounds what is imported and filled in before an executor is made.
 _PREPARE_S = 30.0
 _LOOK_S = 1.0
 # An executor that hangs may also hang while it is stopped: that is not waited for.
 _LATE_S = 0.5
 _REASON_MAX_CHARS = 1000
-# Until it is known what a cluster has, so many tasks of one stage are worth having open.
-_GUESSED_TASKS = 16
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -67,28 +62,6 @@ class Surroundings(msgspec.Struct, frozen=True):
     tell: Callable[[EventDraft], None]
     report: Callable[[str, str | None], None]
     idle_s: float = 60.0
-
-
-class Absent(Executor):
-    """Stands where an executor is not open: it has nothing and takes nothing."""
-
-    kind: ClassVar[str] = "absent"
-    capabilities: ClassVar[Capabilities] = Capabilities()
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        raise ExecutorUnavailable(CLOSED)
-
-    def capacity(self) -> Capacity:
-        return Capacity(None, _GUESSED_TASKS)
-
-    def workers(self) -> list[WorkerInfo]:
-        return []
-
-    def scale(self) -> Scale:
-        return Scale(0)
-
-    async def execute(self, call: TaskCall, emit: Emit) -> Outcome:
-        raise ExecutorUnavailable(CLOSED)
 
 
 class Seat:
@@ -111,7 +84,7 @@ class Seat:
         self.dispatcher.circuit.cut(CLOSED)
         self.dispatcher.on_outage = self._stumble
         self.serving = False
-        self.trouble: str | None = None
+        self._outage = Outage(name, kind, around.tell, around.report)
         self._prepare = prepare
         self._around = around
         self._watched = watched
@@ -121,9 +94,8 @@ class Seat:
         self._ready = False
         self._failures = 0
         self._losses = 0
-        self._lost_at: float | None = None
-        self._told = False
         self._next_at = 0.0
+        self._opened_at = 0.0
         self._patience_s = _PREPARE_S
         self._late_at = 0.0
         self._prodded = False
@@ -171,19 +143,20 @@ class Seat:
 
     def words(self) -> str:
         """Say in one line how it is."""
-        now = trio.current_time()
         match self.state:
             case "ready":
                 return _size_in_words(self.dispatcher.executor.scale())
             case "opening":
                 return OPENING
             case "unavailable":
-                circuit = self.dispatcher.circuit
-                since = self._lost_at if self._lost_at is not None else circuit.since
-                at = circuit.next_try_s if self._ready else self._next_at - now
-                then = f"next try in {at:.0f} s" if at and at > 0 else "it is being tried"
-                return f"{self.trouble or circuit.words}; for {now - since:.0f} s, {then}"
+                return f"{self._outage.words}; {self._outage.age_s:.0f} s ago, {self._next_try()}"
         return ""
+
+    def _next_try(self) -> str:
+        in_s = self._next_at - trio.current_time()
+        if self._ready:
+            in_s = self.dispatcher.circuit.next_try_s or 0.0
+        return f"next try in {in_s:.0f} s" if in_s > 0 else "it is being tried"
 
     async def opened(self) -> str | None:
         """Return None once it is open, or in words why it is not: bounded, also when it hangs."""
@@ -193,7 +166,7 @@ class Seat:
         self._stir()
         while not self._ready:
             if self._losses != losses:
-                return self.trouble or CLOSED
+                return self._outage.words or CLOSED
             with trio.move_on_at(self._late_at + _LATE_S):
                 await self._changed.wait()
             if trio.current_time() >= self._late_at + _LATE_S:
@@ -289,51 +262,33 @@ class Seat:
 
     def _open(self, executor: Executor) -> None:
         slots = executor.capacity().slots
-        if self._lost_at is None or not self._told:
+        if not self._outage.end():
             self._around.tell(executor_started(self.name, self.kind, slots))
         log.info("executor is open", executor=self.name, kind=self.kind, slots=slots)
-        self._recover()
         self._ready = True
+        self._opened_at = trio.current_time()
         self.dispatcher.attach(executor)
         self._stir()
-
-    def _recover(self) -> None:
-        if self._told and self._lost_at is not None:
-            away_s = trio.current_time() - self._lost_at
-            self._around.tell(executor_available(self.name, self.kind, away_s))
-        self._forget_trouble()
-
-    def _forget_trouble(self) -> None:
-        self._around.report(self._part, None)
-        self._told, self._failures, self.trouble, self._lost_at = False, 0, None, None
 
     def _stumble(self, words: str | None) -> None:
         """Take what the circuit of a running executor says: it refuses tasks, or takes them again."""
         if words is None:
-            self._recover()
+            self._outage.end()
         else:
-            self.trouble, self._lost_at = words, trio.current_time()
-            self._tell_outage(words)
+            self._outage.note(words)
 
     def _lose(self, words: str) -> None:
         now = trio.current_time()
+        if self._ready and now - self._opened_at > BACKOFF_MAX_S:
+            self._failures = 0
         self._ready = False
         self._failures += 1
         self._losses += 1
         self._next_at = now + backoff_s(self._failures)
-        self.trouble = words
-        self._lost_at = now if self._lost_at is None else self._lost_at
+        self._outage.note(words, tell=self._users > self._trials)
         self.dispatcher.detach(Absent(), words)
         log.warning("executor is unavailable", executor=self.name, reason=words)
-        if self._users > self._trials:
-            self._tell_outage(words)
         self._stir()
-
-    def _tell_outage(self, words: str) -> None:
-        self._around.report(self._part, f"executor {self.name} is unavailable: {words}")
-        if not self._told:
-            self._told = True
-            self._around.tell(executor_unavailable(self.name, self.kind, words))
 
     def _close(self) -> None:
         executor = self.dispatcher.executor
@@ -341,14 +296,10 @@ class Seat:
             slots = executor.capacity().slots
             self._around.tell(executor_stopped(self.name, self.kind, slots))
             log.info("executor is closed", executor=self.name)
-        self._ready = False
-        self._forget_trouble()
+        self._ready, self._failures = False, 0
+        self._outage.forget()
         self.dispatcher.detach(Absent(), CLOSED)
         self._stir()
-
-    @property
-    def _part(self) -> str:
-        return f"executor {self.name}"
 
     def _why(self, error: BaseException) -> str:
         if isinstance(error, trio.TooSlowError):

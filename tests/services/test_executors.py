@@ -446,3 +446,25 @@ async def test_the_trouble_of_a_local_executor_ends_nothing(autojump_clock: Mock
         assert len(made) == 2
         assert (await y.ended(await y.submit())).state is RunState.FINISHED
         assert isinstance(y, Yard)
+
+
+async def test_one_that_opens_and_dies_at_once_is_opened_ever_less_often(
+    autojump_clock: MockClock,
+) -> None:
+    class Flapping(FakeExecutor):
+        """Opens well, and ends a second later."""
+
+        async def run(
+            self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        ) -> None:
+            task_status.started()
+            await trio.sleep(1)
+
+    async def never(call: TaskCall, emit: Emit) -> Outcome:
+        await trio.sleep_forever()
+
+    async with yard(make=lambda _: Flapping({"m.a": never})) as y:
+        await y.submit("dask")
+        await trio.sleep(600)
+        assert 20 <= len(y.made) <= 26
+        assert "it has ended" in y.troubles["executor dask"]
