@@ -60,6 +60,11 @@ def _executor_state(row: Any) -> str:
     return f"{_EXECUTOR_GLYPHS.get(state, '?')} {state}"
 
 
+def _trouble(row: Any) -> str:
+    """Return why it is not ready; how it scales stands in a column of its own."""
+    return "" if row.get("state") == "ready" else str(row.get("words") or "")
+
+
 EXECUTORS = ShortList(
     executors.list_,
     (
@@ -80,7 +85,7 @@ EXECUTORS = ShortList(
         Column("gpus", lambda row: f"{row.get('gpus') or 0:g}".removeprefix("0"), right=True),
         Column("memory", _memory, right=True),
         Column("resources", _extras, flex=True),
-        Column("how it is", text("words"), flex=True),
+        Column("how it is", _trouble, flex=True),
     ),
 )
 WORKER_COLUMNS = (
