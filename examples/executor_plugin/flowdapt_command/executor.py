@@ -100,11 +100,13 @@ class CommandExecutor(Executor):
 
     async def _send(self, order: Order) -> None:
         # Half an order would garble all that follow: a cancel waits until it is out.
-        with trio.CancelScope(shield=True):
+        with trio.move_on_after(PATIENCE_S, shield=True) as patience:
             async with self._sending:
                 if self._worker is not None and self._worker.stdin is not None:
                     with suppress(*BROKEN):  # whoever listens hears of the end
                         await self._worker.stdin.send_all(encode_order(order))
+        if patience.cancelled_caught and self._worker is not None:
+            self._worker.kill()  # it does not even read
 
     async def _listen(
         self, worker: trio.Process, answers: Answers, *, until_hello: bool = False

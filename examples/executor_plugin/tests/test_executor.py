@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from flowdapt_command import executor as executor_module
 from flowdapt_command.executor import CommandExecutor, CommandOptions
 from pydantic import ValidationError
 
@@ -17,9 +20,8 @@ from flowdapt.testing import ExecutorContract
 from flowdapt.testing.executor_calls import Bench, RunsExecutor
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from flowdapt.domain.task import Outcome
 
 
 def environment(folder: Path) -> WorkerEnvironment:
@@ -66,32 +68,43 @@ async def test_a_worker_that_cannot_be_had_says_why(
         await executor.run(task_status=trio.TASK_STATUS_IGNORED)
 
 
-@pytest.mark.trio
-async def test_a_worker_that_dies_loses_its_tasks_and_ends_the_executor(tmp_path: Path) -> None:
-    where = environment(tmp_path)
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Bench]:
+    """Run an executor until it fails by itself, which it must."""
+    where = environment(folder)
     executor = CommandExecutor(CommandOptions(), where)
-    outcomes: list[Outcome] = []
-    started = trio.Event()
-
-    async def execute() -> None:
-        call = Bench(executor, where, "run-1").call("wait", str(tmp_path / "gate"), 1)
-        outcomes.append(await executor.execute(call, lambda event: started.set()))
-
     with trio.fail_after(30), pytest.RaisesGroup(ExecutorUnavailable):
         async with trio.open_nursery() as nursery:
             await nursery.start(lambda task_status: executor.run(task_status=task_status))
-            async with trio.open_nursery() as calls:
-                calls.start_soon(execute)
-                await started.wait()
-                (worker,) = executor.workers()
-                assert worker.state == "busy"
-                assert worker.pid is not None
-                os.kill(worker.pid, signal.SIGKILL)
-            (lost,) = outcomes
-            assert isinstance(lost, Lost)
-            assert "broke" in lost.error.message
+            yield Bench(executor, where, "run-1")
             await trio.sleep_forever()
     assert executor.workers() == []
+
+
+def pid_of(bench: Bench) -> int:
+    (worker,) = bench.executor.workers()
+    assert worker.pid is not None
+    return worker.pid
+
+
+@pytest.mark.trio
+async def test_a_worker_that_dies_loses_its_tasks_and_ends_the_executor(tmp_path: Path) -> None:
+    async with running(tmp_path) as bench:
+        call = bench.call("wait", str(tmp_path / "gate"), 1)
+        kill = partial(os.kill, pid_of(bench), signal.SIGKILL)
+        lost = await bench.executor.execute(call, lambda event: kill())
+        assert isinstance(lost, Lost)
+        assert "broke" in lost.error.message
+
+
+@pytest.mark.trio
+async def test_a_connection_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor_module, "PATIENCE_S", 0.5)
+    async with running(tmp_path) as bench:
+        os.kill(pid_of(bench), signal.SIGSTOP)
+        await bench.lost(bench.call("everything", "more than a pipe holds" * 10_000))
 
 
 def test_options_are_checked() -> None:
