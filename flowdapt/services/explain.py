@@ -126,12 +126,9 @@ def _of_stage(
             begun = run.state is RunState.RUNNING
             text = "it is being started" if begun else "its run has not begun"
             return Reason(subject=subject, code="stage.starting", message=text)
-        return Reason(
-            subject=subject,
-            code="stage.waits_for_slot",
-            message=f"it waits for {waits}",
-            fix="flowdapt executor ls",
-        )
+        return _waits(subject, waits)
+    if stage.state is StageState.RUNNING and live is not None and live.waiting_for:
+        return _waits(subject, live.waiting_for)
     if stage.state is StageState.RETRYING:
         wait_s = max(0.0, (stage.next_at - now).total_seconds()) if stage.next_at else 0.0
         text = f"attempt {stage.attempt} failed ({stage.error.type if stage.error else '?'}); the next one starts in {wait_s:.0f} s"
@@ -155,6 +152,15 @@ def _of_stage(
 
 def _said(error: ErrorInfo) -> str:
     return f"{error.type.removeprefix('builtins.')}: {error.message}"
+
+
+def _waits(subject: str, waits: str) -> Reason:
+    return Reason(
+        subject=subject,
+        code="stage.waits_for_slot",
+        message=f"it waits for {waits}",
+        fix="flowdapt executor ls",
+    )
 
 
 def _failed_stage(run: RunRecord, stage: StageRecord, subject: str) -> Reason:
