@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["InstalledKinds"]
 
-# A cluster that is started here takes longer than one that is there already.
-_START_S = 60.0
+_START_S = 180.0
 _CONNECT_S = 10.0
+# An executor that keeps its own limits tells better what was wrong; its process starts first.
+_GRACE_S = 5.0
 _PROBLEMS_MAX = 20
 
 
@@ -56,13 +57,7 @@ class InstalledKinds:
         from flowdapt.services.seat import Prepared
 
         make, read = self._read(kind, _expanded(options, self._expand))
-        connect_s = float(getattr(read, "connect_timeout", _CONNECT_S))
-        here = not getattr(read, "address", None)
-        return Prepared(
-            partial(make, read, self._environment),
-            patience_s=max(connect_s, _START_S) if here else connect_s,
-            start_timeout_s=getattr(read, "start_timeout", None),
-        )
+        return Prepared(partial(make, read, self._environment), _patience_s(read) + _GRACE_S)
 
     def _read(
         self, kind: str, options: Mapping[str, Any]
@@ -80,6 +75,13 @@ class InstalledKinds:
             return found, found.options.model_validate(dict(options))
         except ValidationError as error:
             raise _refused(kind, found.options, error) from None
+
+
+def _patience_s(options: BaseModel) -> float:
+    """Return how long it may take to reach the cluster, or to start it when it has no address."""
+    if getattr(options, "address", None):
+        return float(getattr(options, "connect_timeout", _CONNECT_S))
+    return float(getattr(options, "start_timeout", _START_S))
 
 
 def _expanded(value: Any, expand: Callable[[str], str]) -> Any:

@@ -49,7 +49,7 @@ class Ticket:
 class Dispatcher:
     """The queue in front of one executor. It outlives the executor, which may be opened again.
 
-    `start_timeout_s` is the profile's own, where it has one. `on_outage` is told when the executor
+    `start_timeout_s` is how long its tasks may take to begin, where that differs. `on_outage` is told when the executor
     begins to refuse tasks (in words), and when it takes them again (None).
     """
 

@@ -138,7 +138,7 @@ class RunDriver:
             self._loaded.run,
             self._spec,
             self._machine.stages,
-            start_timeout_s=self._tools.start_timeout_s,
+            start_timeout_s=self._dispatcher.start_timeout_s or self._tools.start_timeout_s,
         )
         self._attempts = Attempts(self._dispatcher, calls, self._tools.secrets, self._hear)
         async with trio.open_nursery() as nursery:

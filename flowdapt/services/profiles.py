@@ -105,7 +105,18 @@ class Profiles:
         """Raise InvalidInput when no profile can be made of these."""
         if not _is_json(options):
             raise InvalidInput("the options are not JSON", code="executor.invalid_options")
-        await self._find_kinds().validate(kind, options)
+        kinds = self._find_kinds()
+        try:
+            await kinds.validate(kind, options)
+        except InvalidInput as error:
+            if "insecure" in options or not await _is_valid(kinds, kind, options):
+                raise
+            raise InvalidInput(
+                error.message,
+                code="executor.insecure",
+                fix="give it what is missing, or allow it as it is with --insecure",
+                problems=error.problems,
+            ) from None
 
     async def remove(self, name: str) -> None:
         """Delete a stored profile. Raise NotFound; Conflict when it is built in or in use."""
@@ -116,6 +127,15 @@ class Profiles:
                 fix="flowdapt executor ls",
             )
         await self._store.remove_profile(name)
+
+
+async def _is_valid(kinds: Kinds, kind: str, options: Mapping[str, Any]) -> bool:
+    """Say whether nothing is wrong with the options but that they are not safe."""
+    try:
+        await kinds.validate(kind, {**options, "insecure": True})
+    except InvalidInput:
+        return False
+    return True
 
 
 def _is_json(value: object) -> bool:

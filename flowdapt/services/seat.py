@@ -40,6 +40,8 @@ OPENING = "it is being opened"
 # Bounds what is imported and filled in before an executor is made.
 _PREPARE_S = 30.0
 _LOOK_S = 1.0
+# A cluster queues by itself and may have to grow first: its tasks begin later than those of a process here.
+TASK_START_S = 180.0
 # An executor that hangs may also hang while it is stopped: that is not waited for.
 _LATE_S = 0.5
 _REASON_MAX_CHARS = 1000
@@ -48,12 +50,11 @@ _REASON_MAX_CHARS = 1000
 class Prepared(msgspec.Struct, frozen=True):
     """How to make an executor, with everything imported and its options read.
 
-    `patience_s` bounds its start; `start_timeout_s` is how long its tasks may take to begin.
+    `patience_s` bounds its start.
     """
 
     make: Callable[[], Executor]
     patience_s: float = 10.0
-    start_timeout_s: float | None = None
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -83,6 +84,7 @@ class Seat:
         self.dispatcher = Dispatcher(Absent())
         self.dispatcher.circuit.cut(CLOSED)
         self.dispatcher.on_outage = self._stumble
+        self.dispatcher.start_timeout_s = TASK_START_S if watched else None
         self.serving = False
         self._outage = Outage(name, kind, around.tell, around.report)
         self._prepare = prepare
@@ -204,7 +206,6 @@ class Seat:
             with trio.fail_after(_PREPARE_S):
                 prepared = await self._prepare()
             self._give_it(prepared.patience_s)
-            self.dispatcher.start_timeout_s = prepared.start_timeout_s
             await self._be_open(prepared.make())
         except Exception as caught:
             return self._why(the_one(caught))

@@ -26,13 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["BACK", "Switch"]
 
 BACK = "-"
-# Which kind an address means, and how that kind writes it; another scheme is a kind itself.
-_SCHEMES = {
-    "dask": ("dask", "tcp"),
-    "tcp": ("dask", "tcp"),
-    "tls": ("dask", "tls"),
-    "ray": ("ray", "ray"),
-}
+# Which kind a scheme means that is not the name of one.
+_SCHEMES = {"tcp": "dask", "tls": "dask"}
 _NAME_MAX_CHARS = 100
 _SAME_NAMES_MAX = 100
 
@@ -132,12 +127,12 @@ class Switch:
 
     async def _of_address(self, address: str, *, insecure: bool) -> ExecutorProfile:
         """Return the profile of an address: the stored one, or a new one that is not stored yet."""
-        kind, written = _read_address(address)
-        options: dict[str, object] = {"address": written}
+        kind = _kind_of(address)
+        options: dict[str, object] = {"address": address}
         if insecure:
             options["insecure"] = True
         await self._executors.profiles.validate(kind, options)
-        base = _name_of(kind, written)
+        base = _name_of(kind, address)
         known = {profile.name: profile for profile in self._executors.profiles.list_()}
         for number in range(1, _SAME_NAMES_MAX):
             name = base if number == 1 else f"{base}-{number}"
@@ -153,8 +148,8 @@ class Switch:
         )
 
 
-def _read_address(address: str) -> tuple[str, str]:
-    """Return the kind that an address means, and the address as that kind writes it."""
+def _kind_of(address: str) -> str:
+    """Return the kind of executor that an address means. Raise InvalidInput when it is none."""
     scheme, _, place = address.partition("://")
     try:
         parts = urlsplit(address)
@@ -168,8 +163,7 @@ def _read_address(address: str) -> tuple[str, str]:
             code="executor.bad_address",
             fix="write dask://HOST:PORT, tls://HOST:PORT or ray://HOST:PORT",
         )
-    kind, prefix = _SCHEMES.get(scheme.lower(), (scheme.lower(), scheme))
-    return kind, f"{prefix}://{place}"
+    return _SCHEMES.get(scheme.lower(), scheme.lower())
 
 
 def _name_of(kind: str, address: str) -> str:

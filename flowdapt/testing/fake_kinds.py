@@ -19,7 +19,8 @@ __all__ = ["FakeKinds"]
 class FakeKinds:
     """Kinds of executors that a test makes: by kind, what gives one for the options of a profile.
 
-    `made` are all that were made, the newest last. An option `wrong` is refused.
+    `made` are all that were made, the newest last. An option `wrong` is refused, and an
+    address with `far` in it unless `insecure`.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class FakeKinds:
         return list(self.makers)
 
     async def validate(self, kind: str, options: Mapping[str, Any]) -> None:
-        """Refuse an unknown kind, and the option `wrong`."""
+        """Refuse an unknown kind, and what the class says."""
         await trio.lowlevel.checkpoint()
         if kind not in self.makers:
             raise InvalidInput(f"there is no executor of kind {kind!r}", code="plugin.unknown_kind")
+        if "far" in str(options.get("address")) and not options.get("insecure"):
+            raise InvalidInput(f"{kind}: far is another machine", code="executor.invalid_options")
         if "wrong" in options:
             raise InvalidInput(f"{kind} has no option 'wrong'", code="executor.invalid_options")
 

@@ -310,7 +310,7 @@ async def test_an_address_becomes_an_executor_of_its_own(api: Api) -> None:
     found = (await use(api, "dask://127.0.0.1:8786")).json()
     assert found["switched"]
     view = (await api.client.get(f"{ROOT}/{found['active']}")).json()
-    assert (view["kind"], view["options"]["address"]) == ("dask", "tcp://127.0.0.1:8786")
+    assert (view["kind"], view["options"]["address"]) == ("dask", "dask://127.0.0.1:8786")
     assert (await use(api, "dask://127.0.0.1:8786")).json()["active"] == found["active"]
 
 

@@ -304,24 +304,24 @@ async def test_a_check_does_not_wait_for_the_next_try(autojump_clock: MockClock)
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "name", "address"),
+    ("address", "kind", "name"),
     [
-        ("dask://10.0.0.5:8786", "dask", "dask-10-0-0-5-8786", "tcp://10.0.0.5:8786"),
-        ("tls://Node.Example:8786", "dask", "dask-node-example-8786", "tls://Node.Example:8786"),
-        ("tcp://[::1]:8786", "dask", "dask-1-8786", "tcp://[::1]:8786"),
-        ("ray://head:10001", "ray", "ray-head-10001", "ray://head:10001"),
-        ("grid://head", "grid", "grid-head", "grid://head"),
+        ("dask://10.0.0.5:8786", "dask", "dask-10-0-0-5-8786"),
+        ("tls://Node.Example:8786", "dask", "dask-node-example-8786"),
+        ("tcp://[::1]:8786", "dask", "dask-1-8786"),
+        ("ray://head:10001", "ray", "ray-head-10001"),
+        ("grid://head", "grid", "grid-head"),
     ],
 )
 async def test_an_address_becomes_a_profile(
-    given: str, kind: str, name: str, address: str, autojump_clock: MockClock
+    address: str, kind: str, name: str, autojump_clock: MockClock
 ) -> None:
     async with yard() as y:
-        assert (await y.use(given)).active == name
+        assert (await y.use(address)).active == name
         (profile,) = await y.store.list_profiles()
         assert (profile.name, profile.kind, profile.options) == (name, kind, {"address": address})
         await y.use("-")
-        assert (await y.use(given)).active == name
+        assert (await y.use(address)).active == name
         assert len(await y.store.list_profiles()) == 1
 
 
@@ -379,3 +379,21 @@ async def test_a_switch_of_another_daemon_meanwhile_is_not_overwritten(
             await y.use("dask")
         assert caught.value.exact_code == "executor.switched_meanwhile"
         assert (await y.store.active_executor()).name == "ray"
+
+
+async def test_a_risky_address_is_refused_unless_that_is_asked_for(
+    autojump_clock: MockClock,
+) -> None:
+    async with yard() as y:
+        with pytest.raises(InvalidInput) as caught:
+            await y.use("dask://far:1")
+        assert caught.value.exact_code == "executor.insecure"
+        assert "--insecure" in (caught.value.fix or "")
+        with pytest.raises(InvalidInput) as caught:
+            await y.add("lab", address="dask://far:1")
+        assert caught.value.exact_code == "executor.insecure"
+        with pytest.raises(InvalidInput) as caught:
+            await y.add("lab", address="dask://far:1", wrong=1)
+        assert caught.value.exact_code == "executor.invalid_options"
+        assert await unmoved(y)
+        assert (await y.use("dask://far:1", insecure=True)).switched
