@@ -32,7 +32,11 @@ class ShortList:
 
 
 def _slots(row: Any) -> str:
-    return "" if row.get("slots") is None else f"{row.get('busy', 0)}/{row['slots']}"
+    """Return how many tasks run, of how many that can; a cluster queues by itself."""
+    if row.get("state") == "closed":
+        return ""
+    busy = row.get("busy", 0)
+    return f"{busy}" if row.get("slots") is None else f"{busy}/{row['slots']}"
 
 
 def _extras(row: Any) -> str:

@@ -24,10 +24,12 @@ _ONE_LINE, _MOST_LINES, _LONGEST_LINE = 120, 12, 200
 def headline(run: Found) -> tuple[tuple[str, str | None], ...]:
     took = run.get("duration_s")
     when = f"in {duration(took)}" if took is not None else f"since {age(run.get('created_at'))}"
+    elsewhere = run.get("executor") or "local"
+    where = "" if elsewhere == "local" else f"  on {elsewhere}"
     return (
         (state_word(run), state_style(run)),
         (f"  {run['name']}", "bold"),
-        (f"  {run['workflow']} r{run['revision']}  {when}", None),
+        (f"  {run['workflow']} r{run['revision']}  {when}{where}", None),
     )
 
 
@@ -37,7 +39,6 @@ def show_run(session: Session, run: Found) -> None:
     screen.styled(*headline(run))
     pairs = [
         ("reason", _reason(run)),
-        ("executor", "" if run["executor"] == "local" else run["executor"]),
         ("namespace", "" if run["namespace"] == "default" else run["namespace"]),
         ("labels", ", ".join(f"{k}={v}" for k, v in (run.get("labels") or {}).items())),
         ("parent", run.get("parent") or ""),

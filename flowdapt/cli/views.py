@@ -38,15 +38,21 @@ def _took(row: Row) -> str:
     return duration(found) if found is not None else ""
 
 
+def _elsewhere(row: Row) -> str:
+    """Return the executor where it is not this machine's own."""
+    name = str(row.get("executor") or "")
+    return "" if name == "local" else name
+
+
 RUN_COLUMNS = (
     Column("state", state_word, keep=True, style=state_style),
     Column("name", text("name"), keep=True),
     Column("workflow", text("workflow"), keep=True),
     Column("age", _age, right=True),
     Column("took", _took, right=True),
+    Column("executor", _elsewhere),
     Column("reason", error_text, flex=True),
     Column("source", text("source"), wide=True),
-    Column("executor", text("executor"), wide=True),
     Column("namespace", text("namespace"), wide=True),
     Column("rev", text("revision"), wide=True, right=True),
     Column("created", lambda row: moment(row.get("created_at")), wide=True),

@@ -55,12 +55,20 @@ def everything(fake: FakeDaemon) -> FakeDaemon:
     fake.on("DELETE", "/artifacts/default/a", [b"HTTP/1.1 204 No Content\r\n\r\n"])
     fake.on("PUT", "/secrets/K", answer({"name": "K", "place": "file"}))
     fake.on("DELETE", "/secrets/K", [b"HTTP/1.1 204 No Content\r\n\r\n"])
-    fake.on("GET", "/status", answer({"version": "1", "pid": 7}))
+    fake.on("GET", "/status", answer({"version": "1", "pid": 7, "executor": {"name": "local"}}))
     fake.on("GET", "/metrics", [b"HTTP/1.1 200 OK\r\n\r\nup 1\n"])
     fake.on("GET", "/readyz", [b"HTTP/1.1 204 No Content\r\n\r\n"])
     fake.on("GET", "/check", answer({"problems": []}))
     fake.on("POST", "/gc", answer({"runs": 0, "orphans": 0}))
     fake.on("POST", "/backup", answer({"path": "p", "size_bytes": 1}))
+    executor = {"name": "e", "kind": "dask", "state": "closed"}
+    row = {"what": "a", "level": "warning", "words": "w", "code": "c.c", "fix": "f"}
+    fake.on("POST", "/executors", answer(executor, 201))
+    fake.on("DELETE", "/executors/e", [b"HTTP/1.1 204 No Content\r\n\r\n"])
+    checked = {"name": "e", "passed": True, "findings": [row], "took_s": 0.1}
+    fake.on("POST", "/executors/e/check", answer(checked))
+    moved = {"switched": True, "active": "e", "previous": "local", "pinned": {}, "findings": [row]}
+    fake.on("PUT", "/active-executor", answer(moved))
     rule = {"name": "t", "revision": 1, "type": "interval", "state": "armed"}
     fire = {"number": 1, "rule": "t", "generation": 1, "kind": "manual", "state": "started",
             "fired_at": "2026-01-01T00:00:00Z"}  # fmt: skip
@@ -92,7 +100,8 @@ COMMANDS = [
     "describe config c", "describe run r", "describe artifact a", "rollback config c --to 1", "delete config c",
     "delete run r", "delete artifact a", "delete -f -", "artifact ls", "artifact get a -O OUT", "artifact put a - --as f",
     "artifact rm a", "artifact preview a", "secret set K", "secret ls", "secret rm K", "up", "status", "top", "events",
-    "metrics", "executor ls", "executor workers", "plugin ls", "plugin check", "db backup", "db restore", "db gc",
+    "metrics", "executor ls", "executor workers", "executor add e dask",
+    "executor check e", "executor rm e --yes", "use e", "use -", "plugin ls", "plugin check", "db backup", "db restore", "db gc",
     "trigger ls", "trigger next t", "trigger history t", "trigger fire t", "trigger pause t",
     "trigger resume t", "trigger test t", "post x",
     "doctor", "bundle OUT", "init DIR", "version", "openapi", "api GET status", "service install --no-start",
