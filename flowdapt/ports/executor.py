@@ -89,6 +89,8 @@ class Executor(ABC):
 
     A kind that profiles can have (`flowdapt executor add NAME KIND --option k=v`) names the model of
     its options; the class is then called with an instance of it and the workers' environment.
+    How long `run` may take until it has started is the option `connect_timeout` (10 s) where an option
+    `address` is set, else `start_timeout` (180 s).
     """
 
     kind: ClassVar[str]

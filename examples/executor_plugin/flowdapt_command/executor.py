@@ -16,6 +16,7 @@ import trio
 from pydantic import BaseModel, ConfigDict, Field
 
 from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.domain.quantities import DurationS
 from flowdapt.domain.skew import skew
 from flowdapt.domain.task import ErrorInfo, Lost
 from flowdapt.ports.executor import Capabilities, Capacity, Executor, WorkerInfo
@@ -43,7 +44,7 @@ class CommandOptions(BaseModel):
     prefix: str = ""  # ssh -T node7
     python: str = sys.executable
     slots: int = Field(default=2, ge=1, le=1024)
-    connect_timeout: float = Field(default=10.0, gt=0)
+    connect_timeout: DurationS = 10.0
 
 
 class CommandExecutor(Executor):

@@ -107,6 +107,8 @@ async def test_a_connection_that_hangs_is_given_up(
         await bench.lost(bench.call("everything", "more than a pipe holds" * 10_000))
 
 
-def test_options_are_checked() -> None:
+def test_options_are_read_as_a_person_writes_them() -> None:
+    options = CommandOptions.model_validate({"slots": "3", "connect_timeout": "2s"})
+    assert (options.slots, options.connect_timeout) == (3, 2.0)
     with pytest.raises(ValidationError):
         CommandOptions.model_validate({"slot": 3})
