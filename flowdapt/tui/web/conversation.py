@@ -10,7 +10,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketState
 
 from flowdapt.tui.web.sessions import Full, Session, Sessions
 from flowdapt.tui.web.terminal import Size
@@ -34,7 +34,7 @@ async def converse(socket: WebSocket, sessions: Sessions) -> None:
     await socket.accept()
     try:
         session = await _open(socket, sessions)
-    except (_BadMessage, WebSocketDisconnect):
+    except _BadMessage:
         await _close(socket, _BROKEN_RULE)
         return
     except (Full, OSError) as error:
@@ -57,7 +57,8 @@ async def converse(socket: WebSocket, sessions: Sessions) -> None:
 
 
 async def _open(socket: WebSocket, sessions: Sessions) -> Session:
-    message = _message(await socket.receive_text())
+    # A disconnect has no text either.
+    message = _message((await socket.receive()).get("text") or "")
     if message.get("type") != "open":
         raise _BadMessage
     size = _size(message)
@@ -131,5 +132,6 @@ async def _tell(socket: WebSocket, **message: Any) -> None:
 
 
 async def _close(socket: WebSocket, code: int) -> None:
-    if socket.application_state is not WebSocketState.DISCONNECTED:
+    both = {socket.application_state, socket.client_state}
+    if WebSocketState.DISCONNECTED not in both:
         await socket.close(code)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flowdapt.domain.errors import StartRefused
 from flowdapt.tui.web.app import new_app
 from flowdapt.tui.web.door import Door
-from flowdapt.tui.web.sessions import Sessions
+from flowdapt.tui.web.sessions import ABSENCE_S, MOST_SESSIONS, Sessions
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
@@ -50,26 +50,30 @@ def serve(
     arguments: Sequence[str] = (),
     program: Sequence[str] = PROGRAM,
     say: Callable[[str], object] = print,
+    most_tabs: int = MOST_SESSIONS,
+    absence_s: float = ABSENCE_S,
 ) -> int:
     """Serve the screens to browsers on this machine until Ctrl-C; return the exit code.
 
     `port` 0 takes a free one; `arguments` follow `flowdapt ui` in every tab; `say` tells a line to
-    who started it. Raises PortTaken.
+    who started it; a tab that lost its line finds its program again for `absence_s`. Raises
+    PortTaken.
     """
     listener = _listen(port)
+    sessions = Sessions([*program, *arguments], os.environ, most=most_tabs, absence_s=absence_s)
     try:
-        return asyncio.run(_serve(listener, [*program, *arguments], say))
+        return asyncio.run(_serve(listener, sessions, say))
     finally:
         listener.close()
 
 
-async def _serve(listener: socket.socket, command: list[str], say: Callable[[str], object]) -> int:
+async def _serve(listener: socket.socket, sessions: Sessions, say: Callable[[str], object]) -> int:
     from hypercorn.asyncio import serve as serve_asgi
 
     door = Door(listener.getsockname()[1])
-    sessions = Sessions(command, os.environ)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report)
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     say(f"the screens, for a browser on this machine:\n\n  {door.new_link()}\n")
@@ -83,6 +87,12 @@ async def _serve(listener: socket.socket, command: list[str], say: Callable[[str
 
     await serve_asgi(cast(Any, app), _config(listener), shutdown_trigger=until_stopped)
     return 0
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what went wrong; a line that is still open at the end is cut and no such thing."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _give_links_on_demand(door: Door, say: Callable[[str], object]) -> bool:
@@ -124,7 +134,7 @@ def _config(listener: socket.socket) -> Config:
     config.bind = [f"fd://{os.dup(listener.fileno())}"]
     config.accesslog = config.errorlog = None
     config.include_server_header = False
-    config.graceful_timeout = 3.0
+    config.graceful_timeout = 1.0
     config.h11_max_incomplete_size = 16 * 1024
     config.websocket_max_message_size = _MOST_IN_ONE_MESSAGE
     return config

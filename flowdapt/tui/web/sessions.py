@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from flowdapt.tui.web.terminal import Size, Terminal, terminal_environment
 
-__all__ = ["Full", "Session", "Sessions"]
+__all__ = ["ABSENCE_S", "MOST_SESSIONS", "Full", "Session", "Sessions"]
 
 MOST_SESSIONS = 8
 # A laptop that slept or a tunnel that broke comes back within this time, or not at all.
@@ -34,6 +34,7 @@ class Session:
         self._size = size
         self._absence: asyncio.Task[None] | None = None
         self._redrawing: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[int] | None = None
 
     @property
     def absent(self) -> bool:
@@ -67,10 +68,13 @@ class Session:
             self.resize(size)
 
     async def end(self) -> int:
+        """End the program, whoever else does so at the same time; return its exit code."""
         self.ended = True
         if self._redrawing is not None:
             self._redrawing.cancel()
-        return await self.terminal.end()
+        if self._ending is None:
+            self._ending = asyncio.create_task(self.terminal.end())
+        return await asyncio.shield(self._ending)
 
 
 class Sessions:

@@ -127,7 +127,8 @@ class Terminal:
         except TimeoutError:
             self._signal(signal.SIGKILL)
             code = await self._process.wait()
-        self._writing.abort()
+        if not self._writing.is_closing():
+            self._writing.abort()
         self._reading.close()
         os.close(self._leader)
         return code

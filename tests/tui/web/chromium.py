@@ -12,6 +12,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,14 @@ FLAGS = (
     "--disable-extensions", "--disable-default-apps", "--no-default-browser-check",
     "--remote-debugging-pipe", "--window-size=1000,700", "--lang=en-US", "about:blank",
 )  # fmt: skip
+# The protocol's pipes are descriptors 3 and 4 by convention.
+ON_PIPES = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 Message = dict[str, Any]
 
 
@@ -53,6 +62,7 @@ class Tab:
     browser: Chromium
     target: str
     session: str
+    context: str
     events: list[Message] = field(default_factory=list)
 
     def call(self, method: str, **given: Any) -> Message:
@@ -167,7 +177,7 @@ class Chromium:
         where = {"browserContextId": context} if context else {}
         target = self.call("Target.createTarget", url="about:blank", **where)["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        tab = self.tabs[session] = Tab(self, target, session)
+        tab = self.tabs[session] = Tab(self, target, session, context)
         for domain in ("Page", "Runtime", "Network", "Log"):
             tab.call(f"{domain}.enable")
         tab.go(address)
@@ -207,11 +217,12 @@ def running_chromium() -> Iterator[Chromium]:
     folder = tempfile.mkdtemp(prefix="fd-chromium-")
     its_in, asking = os.pipe()
     answering, its_out = os.pipe()
-    # The protocol's pipes are descriptors 3 and 4 by convention.
-    script = f'exec "$0" "$@" 3<&{its_in} 4>&{its_out}'
     with (Path(folder) / "chromium.log").open("wb") as said:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", script, path, f"--user-data-dir={folder}/profile", *FLAGS],
+            [
+                sys.executable, "-I", "-S", "-c", ON_PIPES, str(its_in), str(its_out),
+                path, f"--user-data-dir={folder}/profile", *FLAGS,
+            ],
             stdin=subprocess.DEVNULL, stdout=said, stderr=said,
             pass_fds=(its_in, its_out), start_new_session=True,
             env=os.environ | {"HOME": folder, "LANG": "C.UTF-8"},
