@@ -20,6 +20,7 @@ commands = Commands()
 _PAGE = 500
 _PAUSE_S = 0.2
 _FAMILY = "com.event."
+_OF_EXECUTORS = f"{_FAMILY}executor."
 
 EVENT_COLUMNS = (
     Column("cursor", text("cursor"), wide=True, right=True),
@@ -39,6 +40,11 @@ def _short_type(kind: str) -> str:
 def _about(event: Mapping[str, Any], limit: int) -> str:
     """Return what an event tells: of runs and stages which one, its state and why, else the data."""
     data = event.get("data") or ""
+    if isinstance(data, Mapping) and str(event.get("type")).startswith(_OF_EXECUTORS):
+        words = (
+            f"{name}={one}" for name, one in data.items() if name != "name" and one is not None
+        )
+        return short(" ".join(words), limit)
     if not isinstance(data, Mapping) or "state" not in data:
         return short(data, limit)
     name = "/".join(str(data[key]) for key in ("workflow", "stage") if data.get(key))

@@ -63,16 +63,14 @@ def _well(screen: Screen, left: str, right: tuple[str, int] | None) -> None:
 
 
 def _pairs(words: Sequence[str], width: int | None) -> Iterator[tuple[str, tuple[str, int] | None]]:
-    """Yield the rows of one column, or of two: the second text, and where it begins."""
-    half = (len(words) + 1) // 2
-    left, right = words[:half], words[half:]
-    column = max(map(_width, left), default=0) + _BETWEEN
-    needed = column + max(map(_width, right), default=0) + 2 * (_INDENT + 2)
-    if not right or width is None or needed > width:
-        yield from ((one, None) for one in words)
-        return
-    for one, other in zip_longest(left, right):
-        yield one, None if other is None else (other, column)
+    """Yield the rows: two short texts beside each other, and where the second begins; long ones alone."""
+    room = 0 if width is None else width // 2 - _BETWEEN - _INDENT
+    short = [one for one in words if _width(one) <= room]
+    half = (len(short) + 1) // 2
+    column = max(map(_width, short[:half]), default=0) + _BETWEEN
+    for left, right in zip_longest(short[:half], short[half:]):
+        yield left, None if right is None else (right, column)
+    yield from ((one, None) for one in words if one not in short)
 
 
 def _width(text: str) -> int:

@@ -330,6 +330,19 @@ def _event(number: int, kind: str = "a.b") -> dict[str, Any]:
     return {"cursor": number, "id": str(number), "time": when, "type": kind, "subject": "s"}
 
 
+def test_what_happened_to_an_executor_is_told_in_words(flowdapt: Program, fake: FakeDaemon) -> None:
+    data = {"name": "lab", "kind": "dask", "from": 1, "to": 2, "minimum": 1, "maximum": None}
+    event = {
+        "cursor": 1,
+        "type": "com.event.executor.scaled",
+        "subject": "executor/lab",
+        "data": data,
+    }
+    fake.on("GET", "/events", answer({"items": [event], "newest": 1}))
+    told = flowdapt("events").out
+    assert "executor.scaled  executor/lab  kind=dask from=1 to=2 minimum=1\n" in told
+
+
 def test_the_newest_events_are_asked_for_and_no_others(flowdapt: Program, fake: FakeDaemon) -> None:
     fake.on("GET", "/events", answer({"items": [_event(7), _event(9)], "newest": 9}))
     ended = flowdapt(

@@ -123,10 +123,24 @@ def test_what_is_well_stands_in_one_column_where_two_do_not_fit(
     flowdapt: Program, fake: FakeDaemon
 ) -> None:
     fake.on("PUT", "/active-executor", answer(refused(*WELL, SKEW)))
-    narrow = flowdapt("use", "lab", columns=70).out.splitlines()
+    narrow = flowdapt("use", "lab", columns=40).out.splitlines()
     piped = flowdapt("use", "lab").out.splitlines()
     assert narrow == piped
     assert narrow[2:] == [f"  ✔ {row['words']}" for row in WELL]
+
+
+def test_a_long_line_stands_alone_and_keeps_no_others_from_their_places(
+    flowdapt: Program, fake: FakeDaemon
+) -> None:
+    long = finding(
+        "large results stay on it: losing it does stages again whose result was not kept"
+    )
+    fake.on("PUT", "/active-executor", answer(refused(WELL[0], long, WELL[1], SKEW)))
+    shown = flowdapt("use", "lab", columns=80).out.splitlines()[2:]
+    assert shown == [
+        "  ✔ scheduler reachable 3 ms    ✔ 6 workers, 24 cpu, 2 gpu",
+        f"  ✔ {long['words']}",
+    ]
 
 
 def test_an_executor_that_cannot_be_opened_ends_with_code_7_and_no_keep_going(
