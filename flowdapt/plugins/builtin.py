@@ -12,6 +12,7 @@ def flowdapt_executors() -> dict[str, str]:
     return {
         "dask": "flowdapt.plugins.executors.dask.executor:DaskExecutor",
         "local": "flowdapt.plugins.executors.local.executor:LocalExecutor",
+        "ray": "flowdapt.plugins.executors.ray.executor:RayExecutor",
     }
 
 

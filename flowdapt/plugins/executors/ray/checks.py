@@ -1,0 +1,131 @@
+"""Decide what a Ray cluster tells of itself before anything runs there: reach, nodes, versions, files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from flowdapt.domain.finding import Finding
+from flowdapt.domain.skew import skew
+from flowdapt.domain.wording import amount
+from flowdapt.plugins.executors.ray.remote import look
+from flowdapt.plugins.executors.ray.shares import Labels
+from flowdapt.runtime.facts import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from flowdapt.domain.task import WorkerEnvironment
+    from flowdapt.plugins.executors.ray.options import RayOptions
+    from flowdapt.plugins.executors.ray.shares import Node
+
+__all__ = ["rows", "sees_files"]
+
+_GIB = 1024**3
+_LOOK_S = 20.0
+# One node of each kind would do; of a large cluster the first ones stand for the rest.
+_LOOKS_MAX = 16
+
+Seen = dict[str, tuple[dict[str, Any], str] | None]
+
+
+async def sees_files(root: str, options: RayOptions, nodes: Iterable[str]) -> bool:
+    """Say whether every node sees the values' root; a file there tells."""
+    if options.shares_files != "auto":
+        return options.shares_files == "true"
+    if not options.address:
+        return True
+    probe, word = _write_probe(root)
+    try:
+        seen = await _look_from(nodes, str(probe))
+    finally:
+        probe.unlink(missing_ok=True)
+    return bool(seen) and all(found is not None and found[1] == word for found in seen.values())
+
+
+def _write_probe(root: str) -> tuple[Path, str]:
+    Path(root).mkdir(mode=0o700, parents=True, exist_ok=True)
+    probe = Path(root) / f".probe-{os.getpid()}"
+    word = secrets.token_hex(16)
+    probe.write_text(word, encoding="ascii")
+    return probe, word
+
+
+async def _look_from(nodes: Iterable[str], probe: str = "") -> Seen:
+    """Look from each node; None: nothing of flowdapt can be run there, or it takes too long."""
+    function = ray.remote(look)
+
+    async def one(node: str) -> tuple[dict[str, Any], str] | None:
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        asked = function.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote(probe)
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                seen: tuple[dict[str, Any], str] = await asked
+        except Exception:
+            return None
+        return seen
+
+    chosen = list(nodes)[:_LOOKS_MAX]
+    return dict(zip(chosen, await asyncio.gather(*map(one, chosen)), strict=True))
+
+
+async def rows(
+    options: RayOptions,
+    environment: WorkerEnvironment,
+    nodes: Mapping[str, Node],
+    *,
+    shares_files: bool,
+) -> list[Finding]:
+    """Return the rows of the preflight."""
+    began = time.perf_counter()
+    await asyncio.to_thread(ray.nodes)
+    took_ms = (time.perf_counter() - began) * 1000
+    where = options.address or "Ray on this machine"
+    found = [Finding(what="reachable", level="ok", words=f"{where} answers in {took_ms:.0f} ms")]
+    found.append(_nodes(nodes))
+    seen = await _look_from(nodes)
+    told = {name: about[0] if about else None for name, about in seen.items()}
+    if told:
+        found += skew(facts(), told, ("ray",))
+    found.append(_files(options, shares_files))
+    return found
+
+
+def _nodes(nodes: Mapping[str, Node]) -> Finding:
+    labels = Labels(list(nodes.values()))
+    if not labels.total("CPU"):
+        return Finding(
+            what="workers",
+            level="warning",
+            words="the cluster has no CPUs now: tasks wait for a node",
+            code="executor.no_workers",
+            fix="add nodes, or let the cluster scale",
+        )
+    memory = labels.total("memory") / _GIB
+    words = [amount(len(nodes), "node"), f"{labels.total('CPU'):g} CPUs", f"{memory:.1f} GiB"]
+    if labels.total("GPU"):
+        words.append(f"{labels.total('GPU'):g} GPUs")
+    words += [f"{total:g} {name}" for name, total in labels.custom().items()]
+    return Finding(what="workers", level="ok", words=", ".join(words))
+
+
+def _files(options: RayOptions, shares_files: bool) -> Finding:
+    if shares_files:
+        return Finding(what="files", level="ok", words="workers see the files of this machine")
+    if options.storage:
+        words = f"workers have files of their own; artifacts lie in {options.storage}"
+        return Finding(what="files", level="ok", words=words)
+    return Finding(
+        what="files",
+        level="warning",
+        words="workers have files of their own and no storage is set: stages cannot use artifacts",
+        code="executor.no_storage",
+        fix="name one that all see: --option storage=s3://bucket/folder",
+    )

@@ -1,0 +1,304 @@
+"""Decide how tasks, values and words pass between the bridge and a Ray cluster.
+
+One task is one remote call that Ray never repeats. It returns two objects: a short reply, and the
+value, which stays in the object store for as long as its reference is kept here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import ray
+from ray import exceptions as errors
+
+from flowdapt.domain.errors import ExecutorUnavailable, MissingObject
+from flowdapt.domain.handles import handles_of, only_held
+from flowdapt.domain.task import ErrorInfo, Failed, Lost, ValueRef
+from flowdapt.plugins.bridge.engine import Engine, Report, Say
+from flowdapt.plugins.executors.ray import checks, remote
+from flowdapt.plugins.executors.ray.lifting import Lifter
+from flowdapt.plugins.executors.ray.session import Session
+from flowdapt.plugins.executors.ray.shares import Labels, living, state_of
+from flowdapt.plugins.executors.ray.words import Listener, Told
+from flowdapt.runtime.bundle import Packer
+from flowdapt.runtime.frames import read_message
+from flowdapt.runtime.verdicts import lost
+
+if TYPE_CHECKING:
+    from flowdapt.domain.finding import Finding
+    from flowdapt.domain.task import Outcome, TaskCall, WorkerEnvironment
+    from flowdapt.plugins.executors.ray.options import RayOptions
+    from flowdapt.plugins.executors.ray.shares import Node
+    from flowdapt.runtime.pickled import Pickled
+
+__all__ = ["RayEngine"]
+
+_STOP_S = 1.2
+_STATE_EVERY_S = 1.0
+
+_encode = msgspec.msgpack.Encoder().encode
+_read_reply = msgspec.msgpack.Decoder(remote.Reply).decode
+_read_value = msgspec.msgpack.Decoder(ValueRef).decode
+
+
+class RayEngine(Engine):
+    """One driver of one cluster, and the cluster itself when no address is given."""
+
+    def __init__(self, options: RayOptions, environment: WorkerEnvironment, report: Report) -> None:
+        self._options = options
+        self._environment = environment
+        self._report = report
+        self._session = Session(options)
+        self._numbers = itertools.count(1)
+        self._word = secrets.token_hex(4)
+        self._running: dict[str, Told] = {}
+        self._copies: dict[str, _Copy] = {}
+        self._nodes: dict[str, Node] = {}
+        self._labels = Labels()
+        self._loops: list[asyncio.Future[None]] = []
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._shares_files = True
+        self._lifter: Lifter | None = None
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        try:
+            await self._session.open()
+            await self._prepare()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _prepare(self) -> None:
+        self._function = ray.remote(remote.run_task)
+        self._listener = Listener(self._running, self._lose)
+        await self._look()
+        self._shares_files = await checks.sees_files(
+            self._environment.values_root, self._options, self._nodes
+        )
+        if not self._shares_files:
+            where = self._environment
+            packer = Packer(
+                where.user_modules, where.python_path, apart=(where.values_root, where.memory_root)
+            )
+            self._lifter = Lifter(where.values_root, packer, self.holds)
+        loops = (self._listener.listen(), self._keep_looking())
+        self._loops = [asyncio.ensure_future(loop) for loop in loops]
+
+    async def close(self) -> None:
+        for loop in self._loops:
+            loop.cancel()
+        self._copies.clear()
+        await self._session.close()
+
+    async def lost(self) -> str:
+        return await asyncio.shield(self._lost)
+
+    def _lose(self, words: str) -> None:
+        if not self._lost.done():
+            self._lost.set_result(words)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(_STATE_EVERY_S)
+            try:
+                await asyncio.wait_for(self._look(), self._options.reconnect_timeout)
+            except Exception as error:
+                words = str(error) or type(error).__name__
+                self._lose(f"the head of the Ray cluster does not answer: {words}")
+                return
+            if not self._nodes and self._session.is_ours:
+                self._lose("the only node of the Ray cluster is gone")
+
+    async def _look(self) -> None:
+        nodes = living(await asyncio.to_thread(ray.nodes))
+        self._nodes = {str(node["NodeID"]): node for node in nodes}
+        self._labels = Labels(nodes)
+        running = {told.node: told.task_key for told in self._running.values() if told.node}
+        self._report(state_of(nodes, running))
+
+    # -- tasks ---------------------------------------------------------------------------------------
+
+    async def execute(self, call: TaskCall, say: Say) -> Outcome:
+        asked, lacking = self._labels.asked(call.resources, autoscales=self._options.autoscales)
+        if lacking:
+            return _unfit(call, lacking)
+        sha256, code = "", None
+        if self._lifter is not None:
+            call = await self._lifter.lift(call)
+            sha256, code = await self._lifter.code()
+        held, missing = self._inputs(call)
+        if missing:
+            return _missing(call, missing)
+        errand = remote.Errand(
+            call,
+            self._environment,
+            self._handle(call),
+            self._listener.name,
+            self._shares_files,
+            sha256,
+        )
+        told = self._running[errand.handle] = Told(call.task_key, say)
+        name = f"{call.run.workflow}.{call.stage}"
+        function = self._function.options(num_returns=2, max_retries=0, name=name, **asked)
+        reply, value = function.remote(_encode(errand), list(held), code, *held.values())
+        try:
+            return await self._outcome(errand, told, reply, value, held)
+        except asyncio.CancelledError:
+            await _stop(reply, call.grace_s)
+            raise
+        finally:
+            del self._running[errand.handle]
+
+    def _handle(self, call: TaskCall) -> str:
+        start = f".{call.map.start}" if call.map else ""
+        attempt = f"{call.attempt}.{call.epoch}"
+        number = f"{self._word}.{next(self._numbers)}"
+        return f"flowdapt/{call.run.uid}/{call.stage}{start}/{attempt}/{number}"
+
+    def _inputs(self, call: TaskCall) -> tuple[dict[str, Any], list[str]]:
+        """Return the live copies that the call needs, and the handles that nothing stands for."""
+        refs = (*call.args, call.run.input)
+        handles = {handle for ref in refs for handle in handles_of(ref)}
+        found = self._lifter.copies(handles) if self._lifter is not None else {}
+        found |= {handle: self._copies[handle].ref for handle in handles if self.holds(handle)}
+        needed = {handle for ref in refs for handle in only_held(ref)}
+        return found, sorted(needed - found.keys())
+
+    async def _outcome(
+        self, errand: remote.Errand, told: Told, reply: Any, value: Any, held: dict[str, Any]
+    ) -> Outcome:
+        call = errand.call
+        try:
+            ended = _read_reply(await reply)
+        except errors.RayTaskError as error:
+            return self._failed(call, error, held)
+        except (errors.RayError, ConnectionError) as error:
+            return self._broken(call, error, held)
+        *events, outcome = read_message(ended.message)
+        await told.heard(ended.words)
+        told.tell(events)
+        if errand.handle in handles_of(getattr(outcome, "value", ValueRef("inline"))):
+            self._copies[errand.handle] = _Copy(call.run.uid, value, ended.node)
+        return outcome  # type: ignore[return-value]  # the last word of a message is the outcome
+
+    def _failed(self, call: TaskCall, error: errors.RayTaskError, held: dict[str, Any]) -> Outcome:
+        """Tell what came out of our own function in a worker: the body's errors are values."""
+        cause = getattr(error, "cause", None) or error
+        if isinstance(cause, ExecutorUnavailable):
+            raise cause
+        if isinstance(cause, ImportError) or "failed to import" in str(cause):
+            raise ExecutorUnavailable(
+                f"the workers cannot run tasks of flowdapt: {_last_line(cause)}",
+                fix="install the same flowdapt in the environment of the workers",
+            ) from error
+        return self._broken(call, cause, held)
+
+    def _broken(self, call: TaskCall, error: Any, held: dict[str, Any]) -> Outcome:
+        """Tell a task that Ray gave up."""
+        if isinstance(error, errors.LocalRayletDiedError):
+            self._lose("the node of the Ray cluster that we joined by is gone")
+        if isinstance(error, errors.ObjectLostError):
+            gone = [h for h, ref in held.items() if ref.hex() == error.object_ref_hex]
+            for handle in gone:
+                self._copies.pop(handle, None)
+            return _missing(call, gone or sorted(held))
+        if isinstance(error, errors.RuntimeEnvSetupError):
+            raise ExecutorUnavailable(f"Ray cannot prepare its workers: {_last_line(error)}")
+        reason, words = _told_loss(error)
+        return Lost(reason, lost(call, words))
+
+    # -- values --------------------------------------------------------------------------------------
+
+    def holds(self, handle: str) -> bool:
+        found = self._copies.get(handle)
+        return found is not None and found.node in self._nodes
+
+    def forget(self, run: str) -> None:
+        self._copies = {h: found for h, found in self._copies.items() if found.run != run}
+        if self._lifter is not None:
+            self._lifter.forget(run)
+
+    async def store(self, ref: ValueRef, name: str) -> ValueRef:
+        if not self.holds(ref.handle):
+            raise MissingObject(f"the cluster has nothing any more under {ref.handle}")
+        copy, root = self._copies[ref.handle].ref, self._environment.values_root
+        try:
+            if self._shares_files and not self._session.is_ours:
+                write = ray.remote(remote.write_value).options(num_cpus=0, max_retries=0)
+                return _read_value(await write.remote(_encode(ref), root, name, copy))
+            kept: Pickled = await copy
+            return await asyncio.to_thread(kept.write, ref, root, name)
+        except errors.RayTaskError as error:
+            if isinstance(error.cause, OSError):
+                raise OSError(str(error.cause)) from error
+            raise self._unwritten(ref, error) from error
+        except (errors.RayError, ConnectionError) as error:
+            raise self._unwritten(ref, error) from error
+
+    def _unwritten(self, ref: ValueRef, error: Exception) -> Exception:
+        cause = getattr(error, "cause", None) or error
+        if isinstance(cause, errors.ObjectLostError):
+            self._copies.pop(ref.handle, None)
+            return MissingObject(f"the cluster lost what was under {ref.handle}")
+        return ExecutorUnavailable(f"the value could not be written: {_last_line(error)}")
+
+    async def check(self) -> list[Finding]:
+        return await checks.rows(
+            self._options, self._environment, self._nodes, shares_files=self._shares_files
+        )
+
+
+class _Copy:
+    """A value in the object store: its reference keeps it there, its node takes it along."""
+
+    def __init__(self, run: str, ref: Any, node: str) -> None:
+        self.run = run
+        self.ref = ref
+        self.node = node
+
+
+async def _stop(reply: Any, grace_s: float) -> None:
+    """Have the task dropped or its body stopped; kill its worker when that does not help."""
+    for force, seconds in ((False, grace_s + _STOP_S), (True, _STOP_S)):
+        with suppress(Exception):
+            ray.cancel(reply, force=force)
+        try:
+            async with asyncio.timeout(seconds):
+                with suppress(errors.RayError, ConnectionError):
+                    await reply
+                return
+        except TimeoutError:
+            continue
+
+
+def _told_loss(error: Any) -> tuple[str, str]:
+    if isinstance(error, errors.OutOfMemoryError):
+        return "killed", "Ray killed the worker because the memory of its node was used up"
+    if isinstance(error, errors.NodeDiedError):
+        return "killed", "the node of the Ray cluster that had the task is gone"
+    if isinstance(error, errors.WorkerCrashedError):
+        return "killed", "the Ray worker that had the task went away"
+    return "bridge", f"Ray gave the task up: {type(error).__name__}: {_last_line(error)}"
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _missing(call: TaskCall, handles: list[str]) -> Lost:
+    words = f"inputs of the task are gone with their nodes: {', '.join(handles[:3])}"
+    return Lost("missing", lost(call, words), missing=tuple(handles))
+
+
+def _unfit(call: TaskCall, lacking: list[str]) -> Failed:
+    kind = "flowdapt.ResourceUnavailable"
+    words = f"no node of this Ray cluster can give {' and '.join(lacking)}"
+    return Failed(ErrorInfo(kind, words, stage=call.stage, retryable=False, bases=(kind,)))

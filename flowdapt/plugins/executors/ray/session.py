@@ -1,0 +1,204 @@
+"""Decide how Ray is started on this machine, or reached elsewhere, in the one process that may do so.
+
+What is started here listens on loopback only, asks for a token made for this one time, and keeps its
+files in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.plugins.executors.ray.remote import NAMESPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowdapt.plugins.executors.ray.options import RayOptions
+
+__all__ = ["Session"]
+
+_PREFIX = "flowdapt-ray-"
+_LOCK = "lock"
+# Ray puts sockets sixty characters deeper, and the kernel takes 107.
+_FOLDER_MAX_CHARS = 40
+_SHUTDOWN_S = 8.0
+
+
+class Session:
+    """One connection to a cluster, and the cluster when it is ours."""
+
+    def __init__(self, options: RayOptions) -> None:
+        self._options = options
+        self._folder = ""
+        self._lock = -1
+        self.minimum = max(options.minimum, 1)
+        self.maximum = options.maximum or max(_cpus(), self.minimum)
+
+    @property
+    def is_ours(self) -> bool:
+        """Say whether the cluster was started here."""
+        return not self._options.address
+
+    async def open(self) -> None:
+        """Start or reach the cluster; raise ExecutorUnavailable."""
+        options = self._options
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        if self.is_ours:
+            await self._bounded(self._start, options.start_timeout)
+            return
+        await self._reach()
+        await self._bounded(self._connect, options.connect_timeout)
+
+    async def close(self) -> None:
+        """Let go of the cluster; end it when it is ours. Never raises."""
+        with suppress(Exception):
+            await asyncio.wait_for(_in_thread(ray.shutdown), _SHUTDOWN_S)
+        if self._lock >= 0:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = -1
+
+    async def _bounded(self, work: Callable[[], None], seconds: float) -> None:
+        try:
+            await asyncio.wait_for(_in_thread(work), seconds)
+        except TimeoutError:
+            raise self._unreachable(f"it is silent for {seconds:g} s") from None
+        except ExecutorUnavailable:
+            raise
+        except Exception as error:
+            raise self._unreachable(_first_line(error)) from error
+
+    def _unreachable(self, words: str) -> ExecutorUnavailable:
+        if self.is_ours:
+            return ExecutorUnavailable(
+                f"Ray cannot be started on this machine: {words}",
+                fix="raise start_timeout, or look for what slows this machine down",
+            )
+        return ExecutorUnavailable(
+            f"no Ray cluster can be had at {self._options.address}: {words}",
+            fix="start it, or correct the profile's address, token, certificates or connect_timeout",
+        )
+
+    # -- a cluster of ours ---------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        options = self._options
+        self._make_folder()
+        ray.init(
+            address="local",
+            num_cpus=self.maximum,
+            num_gpus=options.gpus,
+            resources=dict(options.resources),
+            object_store_memory=options.object_store,
+            include_dashboard=False,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            configure_logging=False,
+            logging_level=logging.ERROR,
+            _temp_dir=self._folder,
+            _system_config={
+                "idle_worker_killing_time_threshold_ms": int(options.idle_timeout * 1000),
+                "num_workers_soft_limit": self.minimum,
+            },
+        )
+
+    def _make_folder(self) -> None:
+        place = tempfile.gettempdir()
+        if len(place) > _FOLDER_MAX_CHARS:
+            place = "/tmp"  # noqa: S108  (a private folder is made in it)
+        _sweep(place)
+        self._folder = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
+        self._lock = os.open(
+            f"{self._folder}/{_LOCK}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
+        )
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    # -- a cluster of somebody else ------------------------------------------------------------------
+
+    async def _reach(self) -> None:
+        """Knock first: Ray itself tries for long before it says that nobody is there."""
+        if self._options.place is None:
+            return
+        host, port = self._options.place
+        try:
+            connecting = asyncio.open_connection(host, port, family=socket.AF_UNSPEC)
+            _, writer = await asyncio.wait_for(connecting, self._options.connect_timeout)
+        except (OSError, TimeoutError) as error:
+            raise self._unreachable(str(error) or "it is silent") from None
+        writer.close()
+
+    def _connect(self) -> None:
+        options: dict[str, Any] = {}
+        if not self._options.by_client:
+            options = {"configure_logging": False}
+        ray.init(
+            address=self._options.address,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **options,
+        )
+
+
+async def _in_thread(work: Callable[[], Any]) -> None:
+    """Do it in a thread that lives as long as the process: what it starts ends with it."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            work()
+        except BaseException as raised:
+            error = raised
+        loop.call_soon_threadsafe(tell, error)
+        threading.Event().wait()
+
+    threading.Thread(target=run, name="flowdapt-ray", daemon=True).start()
+    await done
+
+
+def _sweep(place: str) -> None:
+    """Remove folders whose cluster is gone: nobody holds their lock."""
+    for path in Path(place).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if path.lstat().st_uid != os.getuid():
+                continue
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
