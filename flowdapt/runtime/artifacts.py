@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from flowdapt.domain.errors import DamagedValue, InvalidInput, MissingArtifact
+from flowdapt.domain.errors import DamagedValue, InvalidInput, MissingArtifact, NonRetryable
 from flowdapt.runtime.artifact_records import About, Sidecar
 from flowdapt.runtime.artifact_store import ArtifactStore
 from flowdapt.runtime.context import find_run_context, get_run_context
@@ -279,6 +279,11 @@ def _artifact(name: str, namespace: str | None) -> Artifact:
 def _place(namespace: str | None) -> tuple[ArtifactStore, str]:
     context = get_run_context()
     url = context.environment.artifacts_url
+    if not url:
+        raise NonRetryable(
+            "this worker shares no files with the daemon, and its executor has no storage",
+            fix="name one that all see: flowdapt executor add NAME KIND --option storage=s3://…",
+        )
     if (store := _stores.get(url)) is None:
         store = _stores[url] = ArtifactStore(url)
     return store, namespace or context.namespace

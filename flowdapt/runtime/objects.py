@@ -74,7 +74,7 @@ def get(
     if strategy != "artifact":
         with suppress(KeyError):
             return places.memory.get(places.namespace, key)
-    if strategy != "cluster_memory":
+    if strategy == "artifact" or (strategy == "fallback" and places.has_artifacts):
         with suppress(MissingArtifact):
             return artifacts.get(places.artifact, namespace=places.namespace)
     if default is not _REQUIRED:
@@ -87,9 +87,9 @@ def exists(key: str, *, namespace: str | None = None, strategy: Strategy = "fall
     places = _Places(key, namespace, strategy)
     if strategy != "artifact" and places.memory.exists(places.namespace, key):
         return True
-    return strategy != "cluster_memory" and artifacts.exists(
-        places.artifact, namespace=places.namespace
-    )
+    if strategy == "cluster_memory" or (strategy == "fallback" and not places.has_artifacts):
+        return False
+    return artifacts.exists(places.artifact, namespace=places.namespace)
 
 
 def delete(key: str, *, namespace: str | None = None, strategy: Strategy = "fallback") -> None:
@@ -117,6 +117,8 @@ class _Places:
         self.key = key
         self.artifact = ARTIFACT_PREFIX + segment_of(key)
         self.namespace = check_name(namespace or context.namespace, "namespace")
+        # Workers without a storage that all see have memory alone.
+        self.has_artifacts = bool(context.environment.artifacts_url)
         self.memory: ClusterMemory = memory_of(context.environment)
 
     def remember(self, value: Any, *, must: bool) -> bool:
@@ -138,6 +140,8 @@ class _Places:
         return self.memory.delete(self.namespace, self.key)
 
     def discard(self) -> bool:
+        if not self.has_artifacts:
+            return False
         try:
             artifacts.delete(self.artifact, namespace=self.namespace)
         except MissingArtifact:

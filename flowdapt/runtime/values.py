@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "decode",
     "encode",
+    "load_content",
     "load_pickle",
     "read_json",
     "read_parts",
@@ -217,7 +218,7 @@ def decode(ref: ValueRef, root: str) -> Any:
     UnreadableValue when they are and cannot become an object here.
     """
     if ref.handle and (content := _find_live(ref)) is not None:
-        return _decode_live(ref, content)
+        return load_content(content, ref.codec, ref.handle)
     if ref.kind == "inline":
         return msgspec.json.decode(ref.data) if ref.codec == "json" else load_pickle(ref.data, [])
     if ref.kind == "parts" or ref.codec == "parts":
@@ -254,10 +255,11 @@ def _find_live(ref: ValueRef) -> memoryview | None:
     return None
 
 
-def _decode_live(ref: ValueRef, content: memoryview) -> Any:
-    if ref.codec == "json":
+def load_content(content: memoryview, codec: str, name: str) -> Any:
+    """Make the object of content that never left the memory of this cluster."""
+    if codec == "json":
         return msgspec.json.decode(content)
-    return load_pickle(*take_apart(content, *pickle_in(content, ref.handle)))
+    return load_pickle(*take_apart(content, *pickle_in(content, name)))
 
 
 def read_parts(ref: ValueRef, root: str) -> tuple[Part, ...]:

@@ -52,6 +52,11 @@ class ClusterOptions(BaseModel):
         """Say whether the cluster lets in nobody without a proof."""
         return False
 
+    def artifacts_url(self, url: str, *, shares_files: bool) -> str:
+        """Return where artifacts lie for workers; empty: they have no place that the daemon sees too."""
+        is_local = url.startswith(("/", "file:"))
+        return url if shares_files or not is_local else self.storage
+
     @model_validator(mode="after")
     def _check(self) -> ClusterOptions:
         if self.maximum is not None and self.maximum < max(self.minimum, 1):

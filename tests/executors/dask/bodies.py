@@ -17,3 +17,34 @@ def note_and_wait(folder: str) -> str:
     while not (Path(folder) / "gate").exists():
         time.sleep(0.01)
     return "done"
+
+
+def remember(key: str, size: int) -> str:
+    import numpy as np
+
+    from flowdapt.runtime import objects
+
+    objects.put(key, np.arange(size), strategy="cluster_memory")
+    return key
+
+
+def recall(key: str) -> list[object]:
+    """Return the sum of what is there and the pid of the host."""
+    from flowdapt.runtime import objects
+
+    total = float(objects.get(key, strategy="cluster_memory").sum())
+    return [total, os.getppid()]
+
+
+def forget(key: str) -> bool:
+    from flowdapt.runtime import objects
+
+    objects.delete(key, strategy="cluster_memory")
+    return objects.exists(key, strategy="cluster_memory")
+
+
+def save() -> str:
+    from flowdapt.runtime import artifacts
+
+    artifacts.put("words", {"a": 1})
+    return "saved"

@@ -141,6 +141,30 @@ class TestOwnFiles(_OnOutside):
                 call = bench.call("user_modules.mine.version", 1)
                 assert await bench.value(call) == ["two", 1, 1]
 
+    async def test_cluster_memory_is_one_for_all_workers_and_outlives_a_run(self) -> None:
+        with outside_cluster(self.folder) as cluster:
+            async with self.joined(cluster, shares_files=False) as bench:
+                await until(lambda: len(bench.executor.workers()) == 2)
+                for size in (100_000, 200_000):  # the second one replaces the first
+                    await bench.value(bench.call(f"{bodies.__name__}:remember", "k", size))
+                hosts = set()
+                async with trio.open_nursery() as nursery:
+                    for _ in range(6):
+                        nursery.start_soon(self._recall, bench, hosts)
+                assert len(hosts) == 2
+            async with self.joined(cluster, shares_files=False) as bench:
+                await self._recall(bench, set())
+                assert await bench.value(bench.call(f"{bodies.__name__}:forget", "k")) is False
+                failed = await bench.failed(bench.call(f"{bodies.__name__}:recall", "k"))
+                assert failed.error.type.endswith("MissingObject")
+
+    async def _recall(self, bench: Bench, hosts: set[int]) -> None:
+        call = bench.call(f"{bodies.__name__}:recall", "k")
+        outcome = await bench.executor.execute(call, lambda event: None)
+        total, host = bench.decode(outcome.value)  # type: ignore[union-attr]
+        assert total == sum(range(200_000))
+        hosts.add(host)
+
     async def test_a_spilled_list_of_parts_is_lifted(self) -> None:
         from flowdapt.domain.task import Part, ValueRef
         from flowdapt.runtime.values import store_parts
@@ -152,6 +176,17 @@ class TestOwnFiles(_OnOutside):
                     ValueRef("parts", length=3, parts=parts), bench.environment.values_root, "r/p"
                 )
                 assert await bench.value(bench.call("everything", spilled)) == [[1, 2, 3]]
+
+    async def test_artifacts_without_a_storage_fail_in_words(self) -> None:
+        with outside_cluster(self.folder, workers=1) as cluster:
+            async with self.joined(cluster, shares_files=False) as bench:
+                failed = await bench.failed(bench.call(f"{bodies.__name__}:save"))
+                assert "no storage" in failed.error.message
+                assert not failed.error.retryable
+            storage = f"file://{self.folder}/shared"
+            async with self.joined(cluster, shares_files=False, storage=storage) as bench:
+                assert await bench.value(bench.call(f"{bodies.__name__}:save")) == "saved"
+                assert (self.folder / "shared").is_dir()
 
     async def test_the_preflight_warns_without_a_storage(self) -> None:
         with outside_cluster(self.folder, workers=1) as cluster:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from flowdapt.domain.finding import Finding
 from flowdapt.domain.skew import skew
 from flowdapt.domain.wording import amount
+from flowdapt.plugins.bridge.travelling import code_rows
 from flowdapt.plugins.executors.dask.remote import read_probe
 from flowdapt.plugins.executors.dask.shares import Labels
+from flowdapt.runtime.bundle import plugin_sources
 from flowdapt.runtime.facts import facts
 
 if TYPE_CHECKING:
@@ -65,8 +67,9 @@ async def rows(
     found.append(_workers(workers))
     told = await _facts(client)
     if told:
-        found += skew(facts(), told, ("dask", "distributed"))
-    found.append(_files(options, shares_files))
+        travelling = () if shares_files else plugin_sources()
+        found += skew(facts(), told, ("dask", "distributed"), travelling=travelling)
+    found.append(_files(options, environment.artifacts_url, shares_files))
     return found
 
 
@@ -96,11 +99,11 @@ def _workers(workers: Mapping[str, Mapping[str, Any]]) -> Finding:
     return Finding(what="workers", level="ok", words=", ".join(words))
 
 
-def _files(options: DaskOptions, shares_files: bool) -> Finding:
+def _files(options: DaskOptions, artifacts_url: str, shares_files: bool) -> Finding:
     if shares_files:
         return Finding(what="files", level="ok", words="workers see the files of this machine")
-    if options.storage:
-        words = f"workers have files of their own; artifacts lie in {options.storage}"
+    if options.artifacts_url(artifacts_url, shares_files=False):
+        words = "workers have files of their own; artifacts lie in a storage that all see"
         return Finding(what="files", level="ok", words=words)
     return Finding(
         what="files",

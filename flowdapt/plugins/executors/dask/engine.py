@@ -70,7 +70,7 @@ class DaskEngine(Engine):
         self._labels = Labels({})
         self._loops: list[asyncio.Task[None]] = []
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._shares_files = True
+        self._shares_files = self._shares_memory = True
         self._lifter: Lifter | None = None
 
     # -- life ----------------------------------------------------------------------------------------
@@ -107,6 +107,15 @@ class DaskEngine(Engine):
         await self._look()
         self._shares_files = await checks.sees_files(
             self._client, self._environment.values_root, self._options, bool(self._cluster)
+        )
+        self._shares_memory = self._shares_files and await checks.sees_files(
+            self._client, self._environment.memory_root, self._options, bool(self._cluster)
+        )
+        self._there = msgspec.structs.replace(
+            self._environment,
+            artifacts_url=self._options.artifacts_url(
+                self._environment.artifacts_url, shares_files=self._shares_files
+            ),
         )
         if not self._shares_files:
             where = self._environment
@@ -203,13 +212,14 @@ class DaskEngine(Engine):
         )
         errand = remote.Errand(
             call=call,
-            environment=self._environment,
+            environment=self._there,
             key=f"{handle}/task",
             handle=handle,
             client=str(self._client.id),
             queue=self._queue,
             shares_files=self._shares_files,
             guard=self._cluster is None,
+            memory=not self._shares_memory,
             sha256=sha256,
         )
         task = self._tasks[errand.key] = _Task(call.task_key, say)

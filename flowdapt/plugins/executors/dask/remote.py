@@ -16,6 +16,8 @@ from distributed import get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from flowdapt.domain.task import TaskCall, ValueRef, WorkerEnvironment
+from flowdapt.plugins.executors.dask.shelf import DaskShelf
+from flowdapt.runtime.host_memory import EXTENSION, MemoryServer
 from flowdapt.runtime.hosted import Hosted, hosted_in
 from flowdapt.runtime.unbundle import Unpacked, unpack
 
@@ -44,6 +46,7 @@ class Errand(msgspec.Struct, frozen=True):
     handle  the key of its value, when it is kept.
     client  whose the value is; queue  where words go; sha256  which code, empty: what lies here.
     guard   ask the scheduler whether the attempt has begun before.
+    memory  cluster memory lies on the cluster; else in files that all workers see.
     """
 
     call: TaskCall
@@ -54,6 +57,7 @@ class Errand(msgspec.Struct, frozen=True):
     queue: str
     shares_files: bool
     guard: bool
+    memory: bool = False
     sha256: str = ""
 
 
@@ -68,7 +72,8 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 _read_errand = msgspec.msgpack.Decoder(Errand).decode
 _codes: dict[str, Unpacked] = {}
-_codes_lock = threading.Lock()
+_memory: dict[str, MemoryServer] = {}
+_lock = threading.Lock()
 _running: dict[str, tuple[Hosted, str]] = {}
 
 
@@ -78,7 +83,10 @@ def run_task(data: bytes, handles: Sequence[str], values: Sequence[Pickled], cod
     worker = get_worker()
     if errand.guard:
         _call(worker, _begin(worker, errand.key))
-    hosted = hosted_in(_environment(errand, code), shares_files=errand.shares_files)
+    environment = _environment(errand, code)
+    if errand.memory:
+        environment = _with_memory(environment, worker)
+    hosted = hosted_in(environment, shares_files=errand.shares_files)
     words = _Words(worker, errand)
     _running[errand.key] = hosted, errand.handle
     try:
@@ -96,7 +104,7 @@ def run_task(data: bytes, handles: Sequence[str], values: Sequence[Pickled], cod
 def _environment(errand: Errand, code: Any) -> WorkerEnvironment:
     if not errand.sha256:
         return errand.environment
-    with _codes_lock:
+    with _lock:
         unpacked = _codes.get(errand.sha256)
         if unpacked is None:
             unpacked = _codes[errand.sha256] = unpack(errand.sha256, bytes(code))
@@ -105,6 +113,18 @@ def _environment(errand: Errand, code: Any) -> WorkerEnvironment:
         user_modules=unpacked.user_modules,
         python_path=unpacked.python_path,
         cwd="",
+    )
+
+
+def _with_memory(environment: WorkerEnvironment, worker: Worker) -> WorkerEnvironment:
+    with _lock:
+        server = _memory.get(worker.id)
+        if server is None:
+            server = _memory[worker.id] = MemoryServer(DaskShelf(worker))
+    return msgspec.structs.replace(
+        environment,
+        memory_root=server.path,
+        extensions=(*environment.extensions, EXTENSION),
     )
 
 
@@ -171,6 +191,8 @@ class TellCancels(WorkerPlugin):
     def teardown(self, worker: Worker) -> None:
         for hosted, handle in list(_running.values()):
             hosted.cancel(handle)
+        if server := _memory.pop(worker.id, None):
+            server.close()
 
 
 def write_value(data: bytes, root: str, name: str, kept: Pickled) -> bytes:

@@ -1,0 +1,193 @@
+"""Decide how a body reaches the cluster memory of a cluster: it asks the worker that hosts its process.
+
+The body knows nothing of the cluster's library; the host keeps values as `Pickled` wherever its
+cluster keeps things (`Shelf`). What passes between both are short messages and memory.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from flowdapt.runtime import memory, values
+from flowdapt.runtime.areas import Area
+from flowdapt.runtime.memory import ClusterMemory
+from flowdapt.runtime.pickled import Pickled
+
+if TYPE_CHECKING:
+    from flowdapt.domain.task import WorkerEnvironment
+
+__all__ = ["EXTENSION", "HostMemory", "MemoryServer", "Shelf", "install"]
+
+EXTENSION = f"{__name__}:install"
+_MESSAGE_MAX = 64 * 1024
+
+
+class Shelf(ABC):
+    """Where a cluster keeps the values of its memory. Called from threads of the host; may block.
+
+    Each raises OSError when the cluster cannot be asked.
+    """
+
+    @abstractmethod
+    def put(self, namespace: str, key: str, kept: Pickled) -> None:
+        """Keep a value in the place of the one before."""
+
+    @abstractmethod
+    def find(self, namespace: str, key: str) -> Pickled | None:
+        """Return the value, if there is one and it was not lost."""
+
+    @abstractmethod
+    def exists(self, namespace: str, key: str) -> bool: ...
+
+    @abstractmethod
+    def delete(self, namespace: str, key: str) -> bool:
+        """Forget the value; say whether there was one."""
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True):
+    """A question; the value of a `put` comes as a descriptor beside it."""
+
+    what: Literal["put", "get", "exists", "delete"]
+    namespace: str
+    key: str
+    codec: Literal["json", "pickle", "parts"] = "json"
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """An answer; the value of a `get` comes as a descriptor beside it."""
+
+    there: bool
+    codec: Literal["json", "pickle", "parts"] = "json"
+    error: str = ""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_read_ask = msgspec.msgpack.Decoder(Ask).decode
+_read_told = msgspec.msgpack.Decoder(Told).decode
+
+
+def install() -> None:
+    """Have this process ask its host for cluster memory; an extension of workers."""
+    memory.use_memory(HostMemory)
+
+
+class HostMemory(ClusterMemory):
+    """The body's side: one connection, one question at a time."""
+
+    def __init__(self, environment: WorkerEnvironment) -> None:
+        self._path = environment.memory_root
+        self._lock = threading.Lock()
+        self._channel: socket.socket | None = None
+
+    def put(self, namespace: str, key: str, value: Any) -> None:
+        kept = Pickled.of(value)
+        area = Area.of(kept.pieces()[0])
+        try:
+            self._ask(Ask("put", namespace, key, kept.codec), area.fd)
+        finally:
+            area.close()
+
+    def get(self, namespace: str, key: str) -> Any:
+        told, area = self._ask(Ask("get", namespace, key))
+        if not told.there or area is None:
+            raise KeyError(key)
+        content = area.map() if area.size else memoryview(b"")
+        area.close()
+        return values.load_content(content, told.codec, key)
+
+    def exists(self, namespace: str, key: str) -> bool:
+        return self._ask(Ask("exists", namespace, key))[0].there
+
+    def delete(self, namespace: str, key: str) -> bool:
+        return self._ask(Ask("delete", namespace, key))[0].there
+
+    def close(self) -> None:
+        """Let go of the connection; the next question makes another."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+
+    def _ask(self, ask: Ask, fd: int | None = None) -> tuple[Told, Area | None]:
+        with self._lock:
+            channel = self._channel or self._connect()
+            socket.send_fds(channel, [_encode(ask)], [] if fd is None else [fd])
+            body, fds, _, _ = socket.recv_fds(channel, _MESSAGE_MAX, 1)
+        if not body:
+            raise OSError("the worker that hosts this stage does not answer for cluster memory")
+        told = _read_told(body)
+        if told.error:
+            raise OSError(f"cluster memory: {told.error}")
+        return told, Area(fds[0]) if fds else None
+
+    def _connect(self) -> socket.socket:
+        self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel.connect(self._path)
+        return self._channel
+
+
+class MemoryServer:
+    """The host's side: answers the processes of its tasks, each in a thread of its own."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        # The folder is private to this user, so is what lies in it.
+        self._folder = tempfile.mkdtemp(prefix="flowdapt-memory-")
+        self.path = os.path.join(self._folder, "memory.sock")
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._server.bind(self.path)
+        self._server.listen(64)
+        threading.Thread(target=self._accept, name="flowdapt-memory", daemon=True).start()
+
+    def close(self) -> None:
+        """Answer nobody new."""
+        self._server.close()
+        for remove, path in ((os.unlink, self.path), (os.rmdir, self._folder)):
+            try:
+                remove(path)
+            except OSError:
+                continue
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                channel, _ = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(
+                target=self._serve, args=(channel,), name="flowdapt-memory", daemon=True
+            ).start()
+
+    def _serve(self, channel: socket.socket) -> None:
+        with channel:
+            while True:
+                body, fds, _, _ = socket.recv_fds(channel, _MESSAGE_MAX, 1)
+                if not body:
+                    return
+                area = Area(fds[0]) if fds else None
+                try:
+                    told, found = self._answer(_read_ask(body), area)
+                except Exception as error:
+                    told, found = Told(False, error=f"{type(error).__name__}: {error}"), None
+                socket.send_fds(channel, [_encode(told)], [] if found is None else [found.fd])
+
+    def _answer(self, ask: Ask, area: Area | None) -> tuple[Told, Area | None]:
+        if ask.what == "put":
+            assert area is not None
+            self._shelf.put(ask.namespace, ask.key, Pickled.in_area(area, ask.codec))
+            return Told(there=True), None
+        if ask.what == "exists":
+            return Told(self._shelf.exists(ask.namespace, ask.key)), None
+        if ask.what == "delete":
+            return Told(self._shelf.delete(ask.namespace, ask.key)), None
+        kept = self._shelf.find(ask.namespace, ask.key)
+        if kept is None:
+            return Told(there=False), None
+        return Told(there=True, codec=kept.codec), kept.area() or Area.of(kept.pieces()[0])
