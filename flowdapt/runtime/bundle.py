@@ -42,7 +42,7 @@ Found = dict[str, tuple[str, int, int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """User code as one value. `left_out` names, at most twenty, files that a rule left behind.
+    """User code as one value: `files` of them. `left_out` names, at most twenty, those that stay here.
 
     `data` is a zip of `user_modules/…`, `path/0/…`, `path/1/…` and `plugins/…`.
     """
@@ -50,24 +50,28 @@ class Bundle:
     sha256: str
     data: bytes
     left_out: tuple[str, ...] = ()
+    files: int = 0
 
 
 class Packer:
     """Packs the folders of one environment, anew whenever a file in them changed.
 
     `apart` are folders inside them that do not belong to the code, such as the daemon's own data.
-    `plugins` are packages or modules (paths) that are put onto the import path of the workers.
+    `plugins` are packages or modules (paths) that are put onto the import path of the workers; None:
+    those of plugins that are installed as somebody's folder.
     """
 
     def __init__(
         self,
         user_modules: str = "",
         python_path: Sequence[str] = (),
-        plugins: Iterable[str] = (),
+        plugins: Iterable[str] | None = None,
         *,
         apart: Iterable[str] = (),
         max_bytes: int = MAX_BYTES,
     ) -> None:
+        if plugins is None:
+            plugins = [path for paths in plugin_sources().values() for path in paths]
         roots = [("user_modules", user_modules)] if user_modules else []
         roots += [(f"path/{n}", path) for n, path in enumerate(python_path)]
         roots += [(f"plugins/{os.path.basename(path)}", path) for path in plugins]
@@ -173,7 +177,8 @@ def _packed(walk: _Walk, max_bytes: int) -> Bundle:
             if (content := _read(path, size)) is not None:
                 archive.writestr(_member(name, path), content)
     data = buffer.getvalue()
-    return Bundle(hashlib.sha256(data).hexdigest(), data, tuple(sorted(walk.left_out)[:20]))
+    left_out = tuple(sorted(walk.left_out)[:20])
+    return Bundle(hashlib.sha256(data).hexdigest(), data, left_out, len(walk.found))
 
 
 def _member(name: str, path: str) -> zipfile.ZipInfo:
