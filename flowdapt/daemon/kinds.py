@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from flowdapt.domain.errors import InvalidInput, Problem
+from flowdapt.ports.kinds import Kinds, Prepared
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from flowdapt.domain.task import WorkerEnvironment
     from flowdapt.plugins.manager import Plugins
     from flowdapt.ports.executor import Executor
-    from flowdapt.services.seat import Prepared
 
 __all__ = ["InstalledKinds"]
 
@@ -31,8 +31,8 @@ _GRACE_S = 5.0
 _PROBLEMS_MAX = 20
 
 
-class InstalledKinds:
-    """The kinds that plugins provide (`services.executors.Kinds`)."""
+class InstalledKinds(Kinds):
+    """The kinds that plugins provide."""
 
     def __init__(
         self,
@@ -54,8 +54,6 @@ class InstalledKinds:
         return await trio.to_thread.run_sync(self._prepare, kind, options, abandon_on_cancel=True)
 
     def _prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
-        from flowdapt.services.seat import Prepared
-
         make, read = self._read(kind, _expanded(options, self._expand))
         return Prepared(partial(make, read, self._environment), _patience_s(read) + _GRACE_S)
 

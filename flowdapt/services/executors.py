@@ -17,16 +17,17 @@ from flowdapt.domain.events import EXECUTOR_ADDED, EXECUTOR_REMOVED
 from flowdapt.domain.executor_facts import executor_stopped
 from flowdapt.logs import get_log
 from flowdapt.ports.broker import EVENT_ADDED, EXECUTORS_CHANGED, Broker, Message
+from flowdapt.ports.kinds import Prepared
 from flowdapt.services.profiles import LOCAL, Profiles, no_executor
-from flowdapt.services.seat import Prepared, Seat, Surroundings
+from flowdapt.services.seat import Seat, Surroundings
 
 if TYPE_CHECKING:
     from flowdapt.domain.events import EventDraft
     from flowdapt.domain.executor_profile import ExecutorProfile, ExecutorView, NewProfile
     from flowdapt.ports.executor import Executor, WorkerInfo
+    from flowdapt.ports.kinds import Kinds
     from flowdapt.ports.store import Store
     from flowdapt.services.dispatch import Dispatcher
-    from flowdapt.services.pool import Kinds
 
 __all__ = ["Executors", "Trial"]
 

@@ -1,4 +1,4 @@
-"""Say what services ask of the executors there are, and executors of the kinds that can be made.
+"""Say what services ask of the executors there are.
 
 For annotations alone: whoever imports it at run time pays for nothing.
 """
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from flowdapt.services.dispatch import Dispatcher
-    from flowdapt.services.seat import Prepared
 
-__all__ = ["ExecutorPool", "Kinds"]
+__all__ = ["ExecutorPool"]
 
 
 class ExecutorPool(Protocol):
@@ -52,20 +51,4 @@ class ExecutorPool(Protocol):
 
     def figures(self, name: str) -> dict[str, Any]:
         """Return one executor as `status` shows it. Never blocks."""
-        ...
-
-
-class Kinds(Protocol):
-    """The kinds of executors that can be had. May wait for an import; abandoned when cancelled."""
-
-    def names(self) -> Collection[str]:
-        """Return the kinds that profiles may have. Never blocks."""
-        ...
-
-    async def validate(self, kind: str, options: Mapping[str, Any]) -> None:
-        """Raise InvalidInput when there is no such kind, or its options are wrong."""
-        ...
-
-    async def prepare(self, kind: str, options: Mapping[str, Any]) -> Prepared:
-        """Import the kind and read the options, secrets filled in. Raise FlowdaptError."""
         ...

@@ -15,8 +15,8 @@ from flowdapt.ports.profiles import FIRST_CHOICE, ActiveExecutor
 
 if TYPE_CHECKING:
     from flowdapt.domain.executor_profile import ExecutorProfile, NewProfile
+    from flowdapt.ports.kinds import Kinds
     from flowdapt.ports.store import Store
-    from flowdapt.services.pool import Kinds
 
 __all__ = ["LOCAL", "Profiles", "no_executor"]
 

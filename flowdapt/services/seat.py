@@ -29,8 +29,9 @@ from flowdapt.services.outage import Outage
 
 if TYPE_CHECKING:
     from flowdapt.domain.events import EventDraft
+    from flowdapt.ports.kinds import Prepared
 
-__all__ = ["Prepared", "Seat", "Surroundings"]
+__all__ = ["Seat", "Surroundings"]
 
 log = get_log("flowdapt.executors")
 
@@ -45,16 +46,6 @@ TASK_START_S = 180.0
 # An executor that hangs may also hang while it is stopped: that is not waited for.
 _LATE_S = 0.5
 _REASON_MAX_CHARS = 1000
-
-
-class Prepared(msgspec.Struct, frozen=True):
-    """How to make an executor, with everything imported and its options read.
-
-    `patience_s` bounds its start.
-    """
-
-    make: Callable[[], Executor]
-    patience_s: float = 10.0
 
 
 class Surroundings(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from flowdapt.domain.errors import InvalidInput
-from flowdapt.services.seat import Prepared
+from flowdapt.ports.kinds import Kinds, Prepared
 
 if TYPE_CHECKING:
     from flowdapt.ports.executor import Executor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["FakeKinds"]
 
 
-class FakeKinds:
+class FakeKinds(Kinds):
     """Kinds of executors that a test makes: by kind, what gives one for the options of a profile.
 
     `made` are all that were made, the newest last. An option `wrong` is refused, and an

@@ -140,3 +140,38 @@ def test_a_daemon_on_sqlite_never_loads_what_it_does_not_use(flowdapt_home: Path
     }
     assert "flowdapt" in imported
     assert not imported & {"sqlalchemy", "sqlmodel", "alembic", "textual", *CLUSTERS}
+
+
+# What a daemon has loaded when it says that it is ready.
+UNTIL_READY = """
+import json, os, sys
+import flowdapt.services.lifecycle as lifecycle
+
+def notify(*words):
+    if words[0].startswith("READY"):
+        print(json.dumps(sorted(sys.modules)), flush=True)
+        os._exit(0)
+
+lifecycle.notify = notify
+from flowdapt.daemon import main
+main()
+"""
+
+
+def test_a_daemon_is_ready_before_it_loads_what_only_the_switch_needs(flowdapt_home: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", UNTIL_READY], cwd=ROOT, capture_output=True, text=True,
+        timeout=60, check=False, env=os.environ | {"FLOWDAPT_HOME": str(flowdapt_home)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    modules = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {"flowdapt.services.executors", "flowdapt.plugins.executors.local"} <= modules
+    assert not {name.partition(".")[0] for name in modules} & {"distributed", "dask", "ray"}
+    late = {
+        "flowdapt.daemon.kinds", "flowdapt.domain.executor_profile", "flowdapt.domain.finding",
+        "flowdapt.plugins.bridge", "flowdapt.plugins.executors.dask",
+        "flowdapt.plugins.executors.ray", "flowdapt.runtime.smoke",
+        "flowdapt.services.executor_views", "flowdapt.services.pool",
+        "flowdapt.services.preflight", "flowdapt.services.switch",
+    }  # fmt: skip
+    assert not modules & late
