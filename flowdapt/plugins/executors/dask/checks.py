@@ -70,6 +70,8 @@ async def rows(
         travelling = () if shares_files else plugin_sources()
         found += skew(facts(), told, ("dask", "distributed"), travelling=travelling)
     found.append(_files(options, environment.artifacts_url, shares_files))
+    if not shares_files:
+        found += await code_rows(environment)
     return found
 
 

@@ -15,8 +15,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from flowdapt.domain.finding import Finding
 from flowdapt.domain.skew import skew
 from flowdapt.domain.wording import amount
+from flowdapt.plugins.bridge.travelling import code_rows
 from flowdapt.plugins.executors.ray.remote import look
 from flowdapt.plugins.executors.ray.shares import Labels
+from flowdapt.runtime.bundle import plugin_sources
 from flowdapt.runtime.facts import facts
 
 if TYPE_CHECKING:
@@ -93,8 +95,11 @@ async def rows(
     seen = await _look_from(nodes)
     told = {name: about[0] if about else None for name, about in seen.items()}
     if told:
-        found += skew(facts(), told, ("ray",))
+        travelling = () if shares_files else plugin_sources()
+        found += skew(facts(), told, ("ray",), travelling=travelling)
     found.append(_files(options, shares_files))
+    if not shares_files:
+        found += await code_rows(environment)
     return found
 
 
