@@ -71,12 +71,13 @@ def test_the_built_in_parts_come_through_the_same_hooks() -> None:
     assert (info.name, info.builtin, info.version) == ("builtin", True, __version__)
     assert set(info.provides) == {
         "executor:dask",
+        "executor:ray",
         "executor:local",
         "action:log",
         "action:webhook",
         *(f"broker:{kind}" for kind in ("inprocess", "nats", "tls", "redis", "rediss")),
     }
-    assert plugins.executor_kinds() == ["dask", "local"]
+    assert plugins.executor_kinds() == ["dask", "local", "ray"]
     assert plugins.broker_kinds() == ["inprocess", "nats", "redis", "rediss", "tls"]
     assert plugins.action_names() == ["log", "webhook"]
     assert plugins.worker_extensions() == ()
@@ -106,7 +107,7 @@ def test_what_a_plugin_declares_is_there(plugin) -> None:
     assert info.provides == (
         "executor:slurm", "format:zarr", "extension:plugin_slurm_parts:start",
     )  # fmt: skip
-    assert plugins.executor_kinds() == ["dask", "local", "slurm"]
+    assert plugins.executor_kinds() == ["dask", "local", "ray", "slurm"]
     assert plugins.worker_extensions() == (
         "plugin_slurm_parts:ZarrFormat", "plugin_slurm_parts:start",
     )  # fmt: skip
@@ -134,7 +135,7 @@ def test_a_broken_plugin_is_named_and_the_others_work(plugin, code: str, words: 
     assert not info.enabled
     assert words in str(info.error)
     assert info_of(plugins, "slurm").enabled
-    assert plugins.executor_kinds() == ["dask", "local", "slurm"]
+    assert plugins.executor_kinds() == ["dask", "local", "ray", "slurm"]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def flowdapt_formats():
     assert info.enabled
     assert words in str(info.error)
     assert info.provides == ("format:zarr",)
-    assert plugins.executor_kinds() == ["dask", "local"]
+    assert plugins.executor_kinds() == ["dask", "local", "ray"]
 
 
 @pytest.mark.parametrize("body", ["'a:b'", "{'a:b'}", "['a b']", "[1]"])
