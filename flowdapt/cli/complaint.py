@@ -9,6 +9,7 @@ from flowdapt.domain.errors import FlowdaptError, Problem
 __all__ = ["complain", "complain_of_problems"]
 
 _MOST = 20
+_MEANT = "did you mean"
 
 
 def complain(screen: Screen, error: FlowdaptError) -> None:
@@ -34,7 +35,7 @@ def _problem(screen: Screen, problem: Problem) -> None:
     if problem.suggestion:
         screen.complain((f'    did you mean "{problem.suggestion}"?', None))
     fix = _next_step(problem)
-    if fix:
+    if fix and not (problem.suggestion and fix.startswith(_MEANT)):
         _fix(screen, fix)
 
 
@@ -47,7 +48,7 @@ def _line(screen: Screen, place: str, message: str, code: str) -> None:
 
 
 def _fix(screen: Screen, fix: str) -> None:
-    if fix.startswith("did you mean"):
+    if fix.startswith(_MEANT):
         screen.complain((f"    {fix}", None))
         return
     screen.complain(("  fix:  ", "bold"), (fix, None))

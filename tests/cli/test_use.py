@@ -269,7 +269,8 @@ def test_an_unknown_option_is_told_with_its_place_and_what_was_meant(
     errors = [
         {
             "loc": ["options", "tls_cert"], "msg": "dask has no such option",
-            "code": "executor.unknown_option", "suggestion": "tls_ca", "fix": "…",
+            "code": "executor.unknown_option", "suggestion": "tls_ca",
+            "fix": "did you mean 'tls_ca'?",
         }
     ]  # fmt: skip
     fake.on("POST", "/executors", problem(422, "executor.invalid_options", errors=errors))
@@ -277,6 +278,7 @@ def test_an_unknown_option_is_told_with_its_place_and_what_was_meant(
     assert ended.code == 5
     assert "options.tls_cert" in ended.err
     assert 'did you mean "tls_ca"?' in ended.err
+    assert ended.err.count("did you mean") == 1
 
 
 @pytest.mark.parametrize(
