@@ -25,6 +25,9 @@ from flowdapt.domain import errors
 from flowdapt.domain.quantities import parse_duration_s, parse_size_bytes
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, RunState, StageState
 from flowdapt.plugins import hookspecs
+from flowdapt.plugins.bridge.options import ClusterOptions
+from flowdapt.plugins.executors.dask.options import DaskOptions
+from flowdapt.plugins.executors.ray.options import RayOptions
 from flowdapt.runtime import artifacts, objects
 from flowdapt.runtime.context import RunContext
 from flowdapt.settings import Settings
@@ -256,7 +259,29 @@ def database() -> str:
     )
 
 
+_OPTION = re.compile(r"^(?P<names>\w+(?:, \w+)*)  +(?P<words>\S.*(?:\n  +\S.*)*)", re.MULTILINE)
+
+
+def options(model: type[BaseModel]) -> str:
+    """Return what the model's own docstring says of its options, with their defaults."""
+    told = _OPTION.finditer(inspect.cleandoc(model.__doc__ or ""))
+    rows = [
+        (
+            ", ".join(f"`{name}`" for name in one["names"].split(", ")),
+            ", ".join(
+                dict.fromkeys(_default(model.model_fields[n]) for n in one["names"].split(", "))
+            ),
+            one["words"],
+        )
+        for one in told
+    ]
+    return table(("Option", "Default", "Means"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "cluster-options": lambda: options(ClusterOptions),
+    "dask-options": lambda: options(DaskOptions),
+    "ray-options": lambda: options(RayOptions),
     "run-states": run_states,
     "stage-states": stage_states,
     "error-codes": error_codes,
