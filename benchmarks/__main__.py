@@ -5,20 +5,31 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import figures
+from benchmarks.clusters import clusters
 from benchmarks.conditions import conditions
 from benchmarks.events import events
 from benchmarks.figure import Figure
 from benchmarks.figures import FIGURES, Dbos
 from benchmarks.growth import growth
 from benchmarks.triggers import triggers
+from benchmarks.tui import tui
 from benchmarks.workstation import open_workstation
 
-_ALL = [*FIGURES, "conditions", "events", "triggers", "idle", "growth"]
+_OTHERS: dict[str, Callable[[], list[Figure]]] = {
+    "conditions": conditions,
+    "triggers": triggers,
+    "events": events,
+    "idle": figures.start_and_idle,
+    "growth": growth,
+    "clusters": clusters,
+    "tui": tui,
+}
+_ALL = [*FIGURES, *_OTHERS]
 
 
 def main(arguments: list[str]) -> int:
@@ -51,16 +62,9 @@ def _measure(names: list[str], dbos: Dbos) -> Iterable[Figure]:
             for name in names:
                 if name in FIGURES:
                     yield from _told(FIGURES[name](station, dbos))
-    if "conditions" in names:
-        yield from _told(conditions())
-    if "triggers" in names:
-        yield from _told(triggers())
-    if "events" in names:
-        yield from _told(events())
-    if "idle" in names:
-        yield from _told(figures.start_and_idle())
-    if "growth" in names:
-        yield from _told(growth())
+    for name, measure in _OTHERS.items():
+        if name in names:
+            yield from _told(measure())
 
 
 def _told(found: list[Figure]) -> list[Figure]:

@@ -18,7 +18,7 @@ from flowdapt.domain.task import ValueRef
 from flowdapt.services.clock import SystemClock
 from flowdapt.stores.factory import create_store
 
-__all__ = ["growth"]
+__all__ = ["fill", "growth"]
 
 _FEW, _MANY = 100, 100_000
 
@@ -53,7 +53,7 @@ def growth() -> list[Figure]:
 def _costs(runs: int) -> tuple[Sample, Sample]:
     with open_workstation() as station:
         station.cli("down")
-        trio.run(_fill, station.home, runs)
+        trio.run(fill, station.home, runs)
         # What the filling left to be written must not slow down what is measured.
         os.sync()
         station.cli("up")
@@ -68,7 +68,7 @@ def _costs(runs: int) -> tuple[Sample, Sample]:
     return Sample(tuple(submit[20:])), Sample(tuple(listing[20:]))
 
 
-async def _fill(home: Path, runs: int) -> None:
+async def fill(home: Path, runs: int) -> None:
     """Store that many finished runs the way that real ones are stored."""
     database = next(home.rglob("flowdapt.db"))
     store = create_store("", data_dir=database.parent, clock=SystemClock())

@@ -21,7 +21,7 @@ from flowdapt.tui.everywhere import Everywhere
 from flowdapt.tui.feed import Feed, Starter
 from flowdapt.tui.keys import KEYS, Key
 from flowdapt.tui.model.link import Link
-from flowdapt.tui.model.news import ALL, News
+from flowdapt.tui.model.news import ALL, LINK, News
 from flowdapt.tui.model.words import ASCII, UNICODE
 from flowdapt.tui.options import Options
 from flowdapt.tui.record import Record
@@ -121,7 +121,8 @@ class FlowdaptApp(App[None]):
             self._missed.setdefault(view, set()).update(news.parts)
             return
         view.greeted = view.greeted or ALL in news.parts
-        view.redraw_bars()
+        if news.touches(LINK):
+            view.redraw_bars()
         await view.on_news(news)
 
     async def catch_up(self, view: View) -> None:

@@ -29,7 +29,4 @@ class Acts(Notice):
         self._commands = "\n".join(act.command for act in record.acts)
 
     def action_copy(self) -> None:
-        from flowdapt.tui.app import FlowdaptApp
-
-        assert isinstance(self.app, FlowdaptApp)
-        self.app.copy(self._commands)
+        self.app.copy(self._commands)  # type: ignore[attr-defined]  # the only app this is in

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual.containers import VerticalScroll
+from textual.containers import Vertical
 
 from flowdapt.domain.run import Run, RunError, StageRun
 from flowdapt.domain.wording import moment, short
@@ -24,7 +24,7 @@ Row = list[tuple[object, str | None]]
 _FRAMES = 12
 
 
-class RunPreview(VerticalScroll, can_focus=False):
+class RunPreview(Vertical):
     """A run's figures, stages and error. `show` takes it as far as the list knows it."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's word
@@ -45,9 +45,8 @@ class RunPreview(VerticalScroll, can_focus=False):
     def draw(self) -> None:
         if self.display and self.is_mounted:
             rows = [] if self.run is None else list(self._rows(self.run))
-            self.query_one("#preview-text", SafeText).show(
-                Text("\n").join(line(row) for row in rows)
-            )
+            text = Text("\n").join(line(row) for row in rows)
+            self.query_one("#preview-text", SafeText).show(text, layout=False)
 
     @property
     def desk(self) -> FlowdaptApp:

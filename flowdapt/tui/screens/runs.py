@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from textual.app import ComposeResult
@@ -17,8 +18,9 @@ from flowdapt.tui.model.news import ALL, RUNS, News
 from flowdapt.tui.model.query import parse_filter
 from flowdapt.tui.model.runs import PAGE, RunWindow
 from flowdapt.tui.model.words import age, error_line, state_of, took
+from flowdapt.tui.screens.actions.runs import RunActions
 from flowdapt.tui.screens.run_preview import RunPreview
-from flowdapt.tui.screens.view import LIST_KEYS, View
+from flowdapt.tui.screens.view import LIST_KEYS
 from flowdapt.tui.widgets.table import Cell, Column, PagedTable
 
 __all__ = ["RUN_COLUMNS", "Runs"]
@@ -45,7 +47,7 @@ RUN_COLUMNS: tuple[Column[Run], ...] = (
 )  # fmt: skip
 
 
-class Runs(View):
+class Runs(RunActions):
     """The view on key 3."""
 
     KEYS = (*LIST_KEYS, "logs", "why", "retry", "cancel", "delete", "describe")
@@ -74,13 +76,21 @@ class Runs(View):
         return "   ".join(one for one in (query.text, order, marked) if one)
 
     def why_not(self, key: Key) -> str | None:
-        if (
-            key.id
-            in {"open", "logs", "why", "retry", "cancel", "delete", "describe", "copy", "copy_yaml"}
-            and self.runs.current is None
-        ):
+        of_a_run = {"open", "logs", "describe", "copy", "copy_yaml"}
+        if key.id in of_a_run and self.runs.current is None:
             return "there is no run"
         return super().why_not(key)
+
+    def chosen_runs(self) -> list[Run]:
+        return self.runs.chosen
+
+    def whole_query(self) -> dict[str, Any] | None:
+        more = self.window.next_cursor is not None or self.window.previous_cursor is not None
+        everything = len(self.runs.marks) == len(self.runs.rows) > 0
+        return dict(self.window.query.parameters) if more and everything else None
+
+    def gone(self, runs: Sequence[Run]) -> None:
+        self.act_refresh()
 
     async def on_news(self, news: News) -> None:
         if ALL in news.parts:
@@ -161,7 +171,7 @@ class Runs(View):
             self.window.add_below(page.items, page.next)
             self._show()
 
-    def on_paged_table_moved(self, event: PagedTable.Moved) -> None:
+    def on_paged_table_moved(self) -> None:
         self._preview()
 
     def on_paged_table_opened(self, event: PagedTable.Opened) -> None:

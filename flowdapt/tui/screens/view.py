@@ -19,6 +19,7 @@ from flowdapt.domain.errors import FlowdaptError
 from flowdapt.tui.keys import EVERYWHERE, KEYS, Key, bindings
 from flowdapt.tui.model.news import News
 from flowdapt.tui.widgets.bars import BannerLine, Footer, Header
+from flowdapt.tui.widgets.dialogs import Dialog
 from flowdapt.tui.widgets.prompt import Prompt
 from flowdapt.tui.widgets.table import PagedTable
 
@@ -109,6 +110,10 @@ class View(Screen[None]):
     def keys(self) -> list[Key]:
         return [KEYS[id_] for id_ in [*self.KEYS, *EVERYWHERE]]
 
+    async def agrees(self, question: Dialog[Any]) -> bool:
+        """Ask something that is answered by yes or no."""
+        return bool(await self.desk.ask(question))
+
     def work(self, doing: Awaitable[None], *, only: str = "") -> None:
         """Carry on with it in the background; errors are told. `only` ends an older one of the name."""
         self.run_worker(
@@ -118,9 +123,9 @@ class View(Screen[None]):
     def redraw_bars(self) -> None:
         header = self.query_one(Header)
         header.title, header.note = self.title_words, self.heading
-        header.refresh()
+        header.renew()
         self.query_one(BannerLine).banner = self.desk.link.banner(self.desk.now())
-        self.query_one(Footer).refresh()
+        self.query_one(Footer).renew()
 
     async def _told(self, doing: Awaitable[None]) -> None:
         """Await what a key or an update does; tell every failure, and go on: it is one screen's."""
@@ -175,7 +180,7 @@ class View(Screen[None]):
         if self.is_current:
             self.redraw_bars()
             if self.table is not None:
-                self.table.refresh()
+                self.table.tick()
 
     def on_unmount(self) -> None:
         self.desk.forget(self)
@@ -218,6 +223,10 @@ class View(Screen[None]):
         table = self.table
         if table is not None:
             move(table)
+
+    def on_paged_table_moved(self) -> None:
+        """Say in the footer what may be done with the row that is under the cursor now."""
+        self.query_one(Footer).renew()
 
     # --- the prompt ------------------------------------------------------------------------------
 

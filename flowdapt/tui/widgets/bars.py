@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from textual import events
 from textual.reactive import reactive
 from textual.widget import Widget
 
@@ -23,7 +24,11 @@ _COUNTED = ("running", "queued", "cancelling")
 
 
 class Bar(Widget):
-    """A line that is drawn from the app's state."""
+    """A line that is drawn from the app's state; `renew` draws it again if that changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._drawn = Text()
 
     @property
     def desk(self) -> FlowdaptApp:
@@ -32,6 +37,18 @@ class Bar(Widget):
     def style(self, role: str) -> str:
         return self.desk.colour(role)
 
+    def drawn(self) -> Text:
+        """Return the line as it should be now."""
+        raise NotImplementedError
+
+    def render(self) -> Text:
+        self._drawn = self.drawn()
+        return self._drawn
+
+    def renew(self) -> None:
+        if self.drawn() != self._drawn:
+            self.refresh()
+
 
 class Header(Bar):
     """Where one is, how the daemon stands, what runs."""
@@ -39,8 +56,7 @@ class Header(Bar):
     title: reactive[str] = reactive("")
     note: reactive[str] = reactive("")
 
-    def render(self) -> Text:
-        desk = self.desk
+    def drawn(self) -> Text:
         left = [
             (" flowdapt ", f"bold {self.style('head')}"),
             (self.title, f"bold {self.style('key')}"),
@@ -55,8 +71,6 @@ class Header(Bar):
             gap = max(width - start.cell_len - end.cell_len, 0)
         made = start + Text(" " * gap) + end
         made.no_wrap = True
-        made.set_length(width) if made.cell_len > width else None
-        del desk
         return made
 
     def _counts(self) -> list[tuple[str, str]]:
@@ -92,7 +106,7 @@ class BannerLine(Bar):
     def watch_banner(self, banner: Banner | None) -> None:
         self.display = banner is not None
 
-    def render(self) -> Text:
+    def drawn(self) -> Text:
         if self.banner is None:
             return Text("")
         return line([(f" {self.desk.glyphs.warning} ", self.style(self.banner.style)),
@@ -100,26 +114,35 @@ class BannerLine(Bar):
 
 
 class Footer(Bar):
-    """The keys of the view that may be pressed now, as many as fit."""
+    """The keys of the view that may be pressed now, as many as fit; a click presses one."""
 
     def __init__(self, view: View) -> None:
         super().__init__()
         self._view = view
+        self._spots: list[tuple[int, Key]] = []
 
-    def render(self) -> Text:
-        pieces = [(" 1-0", f"bold {self.style('key')}"), (" views ", self.style("dim"))]
-        room = self.size.width - 11
-        view = self._view
+    def drawn(self) -> Text:
+        view, width = self._view, self.size.width
+        made = line([(" 1-0", f"bold {self.style('key')}"), (" views ", self.style("dim"))])
+        self._spots = []
         for key in _shown([key for key in view.keys if key.footer and view.method_of(key)]):
-            off = view.why_not(key) is not None
-            name = shown_key(self.desk.keymap_of(key))
-            need = len(name) + len(key.words) + 3
-            if need > room:
+            piece = self._piece(key, off=view.why_not(key) is not None)
+            if made.cell_len + piece.cell_len > width:
                 break
-            room -= need
-            pieces += [(f" {name}", f"bold {self.style('dim' if off else 'key')}"),
-                       (f" {key.words} ", f"{self.style('dim')}" + (" strike" if off else ""))]  # fmt: skip
-        return line(pieces)
+            made += piece
+            self._spots.append((made.cell_len, key))
+        return made
+
+    def _piece(self, key: Key, *, off: bool) -> Text:
+        dim = self.style("dim")
+        name = shown_key(self.desk.keymap_of(key))
+        return line([(f" {name}", f"bold {dim if off else self.style('key')}"),
+                     (f" {key.words} ", dim + (" strike" if off else ""))])  # fmt: skip
+
+    async def on_click(self, event: events.Click) -> None:
+        pressed = next((key for end, key in self._spots if event.x < end), None)
+        if pressed is not None and event.x >= len(" 1-0 views "):
+            await self._view.do(pressed)
 
 
 def _shown(keys: Sequence[Key]) -> list[Key]:

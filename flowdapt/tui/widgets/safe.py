@@ -63,9 +63,12 @@ class SafeText(Static):
     ) -> None:
         super().__init__(_shown(content), markup=False, id=id, classes=classes)
 
-    def show(self, content: str | Text) -> None:
-        """Draw another text. A `Text` was made by `line`, so its pieces are safe."""
-        self.update(_shown(content))
+    def show(self, content: str | Text, *, layout: bool = True) -> None:
+        """Draw another text. A `Text` was made by `line`, so its pieces are safe.
+
+        `layout=False` is for a widget whose size does not follow its text: much cheaper.
+        """
+        self.update(_shown(content), layout=layout)
 
 
 def _shown(content: str | Text) -> VisualType:

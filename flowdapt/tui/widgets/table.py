@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from rich.cells import cell_len
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Region, Size
@@ -21,8 +19,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from flowdapt.tui.widgets.columns import Cell, Column, widths_of
-from flowdapt.tui.widgets.safe import fitted, safe
+from flowdapt.tui.widgets.columns import Cell, Column
+from flowdapt.tui.widgets.painting import Look, Painter
+from flowdapt.tui.widgets.safe import safe
 
 if TYPE_CHECKING:
     from flowdapt.tui.app import FlowdaptApp
@@ -31,8 +30,7 @@ __all__ = ["Cell", "Column", "PagedTable"]
 
 R = TypeVar("R")
 _NEAR = 20
-_EDGE = 2
-_MEASURED = 400
+_BELOW_HEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,8 @@ class PagedTable(ScrollView, Generic[R], can_focus=True, inherit_bindings=False)
         self._keys: list[str] = []
         self._places: dict[str, int] = {}
         self._cursor = 0
-        self._widths: list[tuple[Column[R], int]] = []
-        self._measured_for = -1
+        self._painter = Painter(columns)
+        self._ground: tuple[int, Style] | None = None
 
     # --- what a screen reads ---------------------------------------------------------------------
 
@@ -127,7 +125,7 @@ class PagedTable(ScrollView, Generic[R], can_focus=True, inherit_bindings=False)
         self._places = {key: place for place, key in enumerate(self._keys)}
         self.marks &= self._places.keys()
         self.virtual_size = Size(0, len(self._rows) + 1)
-        self._measured_for = -1
+        self._ground = None
         self._restore(before)
         self.refresh()
 
@@ -149,7 +147,8 @@ class PagedTable(ScrollView, Generic[R], can_focus=True, inherit_bindings=False)
         old, self._cursor = self._cursor, max(0, min(place, last))
         self._into_sight()
         if old != self._cursor:
-            self.refresh()
+            self.refresh_lines(old + 1)
+            self.refresh_lines(self._cursor + 1)
             self.post_message(self.Moved(self))
         if self._cursor >= last - _NEAR:
             self.post_message(self.NearEnd(self, below=True))
@@ -170,7 +169,7 @@ class PagedTable(ScrollView, Generic[R], can_focus=True, inherit_bindings=False)
         """Mark or unmark the row under the cursor, and go on."""
         if self.current_key is not None:
             self.marks ^= {self.current_key}
-            self.refresh()
+            self.refresh_lines(self._cursor + 1)
             self.move(1)
 
     def toggle_all(self) -> None:
@@ -235,71 +234,34 @@ class PagedTable(ScrollView, Generic[R], can_focus=True, inherit_bindings=False)
     def on_resize(self) -> None:
         self._into_sight()
 
-    def _sizes(self) -> list[tuple[Column[R], int]]:
-        """Return the columns and their widths, for what is loaded: scrolling moves none of them."""
-        width = self.scrollable_content_region.width
-        if width != self._measured_for:
-            self._measured_for = width
-            self._widths = widths_of(self.columns, self._rows[:_MEASURED], width - _EDGE, self.desk)
-        return self._widths
+    def _measure(self) -> None:
+        """Fit the columns to the room, for what is loaded: scrolling moves none of them."""
+        ground = (self.scrollable_content_region.width, self.rich_style)
+        if ground != self._ground:
+            self._ground = ground
+            self._painter.begin(self._rows, *ground, self.desk)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._measure()
+        return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y == 0:
-            return self._head(width)
+            return self._painter.head(width, self.desk, self.sorted_by)
         place = self._top + y - 1
-        if place >= len(self._rows):
-            return self._blank(y, width)
-        return self._row(place, width)
+        if place < len(self._rows):
+            key = self._keys[place]
+            look = Look(place == self._cursor, key in self.marks, self.has_focus)
+            return self._painter.row(key, self._rows[place], look, width, self.desk)
+        empty = not self._rows and y == _BELOW_HEAD
+        return self._painter.blank(f"  {self.empty}" if empty else "", width, self.desk)
 
-    def _blank(self, y: int, width: int) -> Strip:
-        text = f"  {self.empty}" if not self._rows and y == 2 else ""  # noqa: PLR2004 - below the head
-        style = self.rich_style + Style.parse(self.desk.colour("dim"))
-        return Strip([Segment(fitted(text, width), style)], width)
-
-    def _head(self, width: int) -> Strip:
-        style = self.rich_style + Style.parse(f"bold {self.desk.colour('head')}")
-        glyphs = self.desk.glyphs
-        text = " " * _EDGE
-        for column, size in self._sizes():
-            arrow = ""
-            if self.sorted_by is not None and self.sorted_by[0] == column.sort:
-                arrow = glyphs.down if self.sorted_by[1] else glyphs.up
-            text += fitted(f"{column.title.upper()}{arrow}", size, right=column.right) + "  "
-        return Strip([Segment(fitted_raw(text, width), style)], width)
-
-    def _row(self, place: int, width: int) -> Strip:
-        row, key = self._rows[place], self._keys[place]
-        here = place == self._cursor
-        base = self.rich_style + (self.desk.cursor_style(self.has_focus) if here else Style())
-        marked = key in self.marks
-        glyphs = self.desk.glyphs
-        edge = (glyphs.cursor if here else " ") + (glyphs.mark if marked else " ")
-        segments = [
-            Segment(
-                edge, base + Style.parse(f"bold {self.desk.colour('mark')}") if not here else base
-            )
-        ]
-        for column, size in self._sizes():
-            cell = column.cell(row, self.desk)
-            if cell.parts:
-                segments += self._parts(cell, size, base)
-                continue
-            text = fitted(cell.text, size, right=column.right, more=glyphs.more) + "  "
-            style = base if here else base + self.desk.style_of(cell.role)
-            segments.append(Segment(text, style))
-        return Strip(segments).adjust_cell_length(width, base).apply_offsets(0, place)
-
-    def _parts(self, cell: Cell, size: int, base: Style) -> list[Segment]:
-        """Draw a cell of several colours: the last ones that fit."""
-        drawn, room = [], size
-        for text, role in reversed(cell.parts):
-            shown = safe(text)
-            if cell_len(shown) > room:
-                break
-            room -= cell_len(shown)
-            drawn.append(Segment(shown, base + self.desk.style_of(role)))
-        return [*reversed(drawn), Segment(" " * (room + 2), base)]
+    def tick(self) -> None:
+        """Draw the rows in sight whose words changed as time went by."""
+        for place in range(self._top, min(self._top + self._height, len(self._rows))):
+            if self._painter.is_stale(self._keys[place], self._rows[place], self.desk):
+                self.refresh_lines(place + 1)
 
     # --- the mouse -------------------------------------------------------------------------------
 
@@ -317,18 +279,14 @@ class PagedTable(ScrollView, Generic[R], can_focus=True, inherit_bindings=False)
             if new_value + self._height >= len(self._rows) - _NEAR:
                 self.post_message(self.NearEnd(self, below=True))
 
-    def _on_focus_changed(self) -> None:
-        self.refresh(Region(0, self._cursor - self._top + 1, self.size.width, 1))
+    def on_focus(self) -> None:
+        self.refresh_lines(self._cursor + 1)
+
+    def on_blur(self) -> None:
+        self.refresh_lines(self._cursor + 1)
 
 
 def _plain(text: str) -> str:
     """Return a cell that no spreadsheet takes for a formula."""
     shown = safe(text)
     return f"'{shown}" if shown[:1] in {"=", "+", "-", "@"} else shown
-
-
-def fitted_raw(text: str, width: int) -> str:
-    """Return a text of safe pieces in exactly `width` columns; its spaces are kept."""
-    from rich.cells import set_cell_size
-
-    return set_cell_size(text, width)
