@@ -109,9 +109,9 @@ class Executors:
             seat.release(trial=True, linger=trial.passed)
 
     def _hold(self, seat: Seat, *, trial: bool = False) -> None:
-        assert self._nursery is not None, "executors are used while they are served"
         seat.hold(trial=trial)
-        if not seat.serving:
+        # Without a nursery the daemon ends, and nobody will open anything.
+        if self._nursery is not None and not seat.serving:
             seat.serving = True
             self._nursery.start_soon(seat.serve)
 
@@ -228,7 +228,7 @@ class Executors:
     def figures(self, name: str) -> dict[str, Any]:
         seat = self._seat(name)
         about = {"name": name, "kind": seat.kind, "state": seat.state}
-        return about | seat.dispatcher.figures() | {"active": name == self.active}
+        return about | seat.figures() | {"active": name == self.active}
 
     async def views(self) -> list[ExecutorView]:
         """Return all executors as clients see them, by name."""

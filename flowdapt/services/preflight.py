@@ -127,16 +127,18 @@ async def _smoke(name: str, executor: Executor) -> Finding:
         with trio.fail_after(_SMOKE_S):
             outcome = await executor.execute(call, lambda _event: None)
     except trio.TooSlowError:
-        return _smoke_failed(f"a small task did not end within {_SMOKE_S:g} s")
+        return _smoke_failed(name, f"a small task did not end within {_SMOKE_S:g} s")
     except FlowdaptError as error:
-        return _smoke_failed(f"a small task could not be run: {error.message}", error.fix or "")
+        return _smoke_failed(
+            name, f"a small task could not be run: {error.message}", error.fix or ""
+        )
     except Exception as error:
-        return _smoke_failed(f"a small task broke it: {type(error).__name__}: {error}"[:500])
+        return _smoke_failed(name, f"a small task broke it: {type(error).__name__}: {error}"[:500])
     finally:
         with trio.move_on_after(1.0, shield=True):
             await executor.forget(call.run.uid)
     took_ms = (trio.current_time() - began) * 1000
-    return _judged(outcome, wanted, took_ms)
+    return _judged(name, outcome, wanted, took_ms)
 
 
 def _smoke_call(name: str) -> tuple[TaskCall, dict[str, int]]:
@@ -166,14 +168,16 @@ def _smoke_call(name: str) -> tuple[TaskCall, dict[str, int]]:
     return call, {"question": question, "answer": question * question}
 
 
-def _judged(outcome: Outcome, wanted: dict[str, int], took_ms: float) -> Finding:
+def _judged(name: str, outcome: Outcome, wanted: dict[str, int], took_ms: float) -> Finding:
     if isinstance(outcome, Failed | Lost):
         error = outcome.error
-        return _smoke_failed(f"a small task failed there: {error.type}: {error.message}"[:500])
+        return _smoke_failed(
+            name, f"a small task failed there: {error.type}: {error.message}"[:500]
+        )
     if not isinstance(outcome, Finished):
-        return _smoke_failed("a small task was stopped")
+        return _smoke_failed(name, "a small task was stopped")
     if _decoded(outcome.value) != wanted:
-        return _smoke_failed("a small task came back with a wrong answer")
+        return _smoke_failed(name, "a small task came back with a wrong answer")
     return Finding(what="task", level="ok", words=f"a small task ran in {took_ms:.0f} ms")
 
 
@@ -186,10 +190,9 @@ def _decoded(value: ValueRef) -> object:
         return None
 
 
-def _smoke_failed(
-    words: str, fix: str = "flowdapt executor workers NAME, and their logs"
-) -> Finding:
-    return _failed("task", "executor.smoke_failed", words, fix)
+def _smoke_failed(name: str, words: str, fix: str = "") -> Finding:
+    look = f"look at its workers and their logs:  flowdapt executor workers {name}"
+    return _failed("task", "executor.smoke_failed", words, fix or look)
 
 
 def _failed(what: str, code: str, words: str, fix: str = "") -> Finding:

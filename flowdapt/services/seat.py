@@ -145,6 +145,13 @@ class Seat:
                 return f"{self._outage.words}; {self._outage.age_s:.0f} s ago, {self._next_try()}"
         return ""
 
+    def figures(self) -> dict[str, Any]:
+        """Return what the executor has and how busy it is; what it has is not known while it is away."""
+        found = self.dispatcher.figures()
+        if isinstance(self.dispatcher.executor, Absent):
+            found |= {"slots": None, "cpus": 0.0, "gpus": 0.0, "memory_bytes": 0, "resources": {}}
+        return found
+
     def _next_try(self) -> str:
         in_s = self._next_at - trio.current_time()
         if self._ready:
