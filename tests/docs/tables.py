@@ -33,6 +33,9 @@ from flowdapt.runtime.context import RunContext
 from flowdapt.settings import Settings
 from flowdapt.stores import profile_rows, trigger_rows
 from flowdapt.stores import rows as run_rows
+from flowdapt.tui.commands import COMMANDS
+from flowdapt.tui.keys import KEYS, shown_key
+from flowdapt.tui.model.query import FILTER_WORDS
 from tests.docs.codes import error_classes, exact_codes
 from tests.docs.commands import every_command
 from tests.docs.pages import ROOT
@@ -278,10 +281,44 @@ def options(model: type[BaseModel]) -> str:
     return table(("Option", "Default", "Means"), rows)
 
 
+def tui_keys() -> str:
+    """Return every key of the workstation, with what it says of itself in `?`."""
+    rows = [
+        (
+            f"`{shown_key(key.keys, every=True)}`",
+            key.words + (f": {key.help}" if key.help else ""),
+            f"`{key.id}`",
+        )
+        for key in KEYS.values()
+    ]
+    return table(("Key", "Does", "Name"), rows)
+
+
+def tui_commands() -> str:
+    rows = [
+        (
+            f"`:{command.name} {command.argument}`".replace(" `", "`"),
+            command.words,
+            ", ".join(f"`{one}`" for one in command.also),
+        )
+        for command in COMMANDS.values()
+    ]
+    return table(("Command", "Does", "Also"), rows)
+
+
+def tui_filters() -> str:
+    return table(
+        ("Word", "Chooses runs by"), [(f"`{word}…`", means) for word, means in FILTER_WORDS.items()]
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "cluster-options": lambda: options(ClusterOptions),
     "dask-options": lambda: options(DaskOptions),
     "ray-options": lambda: options(RayOptions),
+    "tui-keys": tui_keys,
+    "tui-commands": tui_commands,
+    "tui-filters": tui_filters,
     "run-states": run_states,
     "stage-states": stage_states,
     "error-codes": error_codes,
