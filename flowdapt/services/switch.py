@@ -46,7 +46,7 @@ class Switch:
             raise no_executor(name, self._executors.names())
         began = trio.current_time()
         async with self._executors.trial(self._executors.profiles.get(name)) as trial:
-            findings = await self._findings(name, trial)
+            findings = await self._findings(name, trial, again=f"flowdapt executor check {name}")
             trial.passed = passed(findings)
         return Checked(
             name=name,
@@ -67,7 +67,8 @@ class Switch:
             profile = await self._profile(request)
             before = self._executors.profiles.pointer
             async with self._executors.trial(profile) as trial:
-                findings = await self._findings(profile.name, trial)
+                again = f"flowdapt use {request.name}"
+                findings = await self._findings(profile.name, trial, again=again)
                 moves = trial.is_open and (request.keep_going or passed(findings))
                 if moves:
                     await self._move(profile, if_revision=before.revision)
@@ -93,11 +94,12 @@ class Switch:
             took_s=round(trio.current_time() - began, 3),
         )
 
-    async def _findings(self, name: str, trial: Trial) -> list[Finding]:
+    async def _findings(self, name: str, trial: Trial, *, again: str) -> list[Finding]:
+        """Look at an executor; `again` is what a person types to have it looked at once more."""
         began, was_open = trio.current_time(), trial.is_open
         trouble = await trial.opened()
         if trouble is not None:
-            return [_not_opened(name, trouble)]
+            return [_not_opened(trouble, again)]
         took_s = trio.current_time() - began
         words = "it is open" if was_open else f"it opened in {took_s:.1f} s"
         opened = Finding(what="open", level="ok", words=words)
@@ -173,11 +175,11 @@ def _name_of(kind: str, address: str) -> str:
     return plain.strip("-")[:_NAME_MAX_CHARS]
 
 
-def _not_opened(name: str, trouble: str) -> Finding:
+def _not_opened(trouble: str, again: str) -> Finding:
     return Finding(
         what="open",
         level="failed",
         words=trouble,
         code="executor.unavailable",
-        fix=f"start the cluster, or correct its address:  flowdapt executor check {name}",
+        fix=f"start the cluster, or correct its address, then  {again}",
     )
