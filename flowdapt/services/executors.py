@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from flowdapt.domain.errors import FlowdaptError
-from flowdapt.domain.events import EXECUTOR_ADDED, EXECUTOR_REMOVED
+from flowdapt.domain.events import EXECUTOR_ADDED, EXECUTOR_REMOVED, EXECUTOR_SWITCHED
 from flowdapt.domain.executor_facts import executor_stopped
 from flowdapt.logs import get_log
 from flowdapt.ports.broker import EVENT_ADDED, EXECUTORS_CHANGED, Broker, Message
@@ -268,17 +268,22 @@ class Executors:
     async def add(self, new: NewProfile) -> ExecutorView:
         """Store a profile, its options checked. Raise InvalidInput, Conflict (`executor.exists`)."""
         stored = await self.profiles.add(new)
-        await self.changed(new.name, EXECUTOR_ADDED)
+        self._changed(new.name, EXECUTOR_ADDED)
         return self._view(stored, {})
 
     async def remove(self, name: str) -> None:
         """Delete a stored profile. Raise NotFound; Conflict when it is built in or in use."""
         await self.profiles.remove(name)
-        await self.changed(name, EXECUTOR_REMOVED)
+        self._changed(name, EXECUTOR_REMOVED)
 
-    async def changed(self, name: str, event: str) -> None:
-        """Follow a change that was just stored, and tell the other daemons."""
-        await self.refresh()
+    async def move(self, profile: ExecutorProfile, *, if_revision: int) -> None:
+        """Make it the active executor. Raise StaleRevision, NotFound, Conflict."""
+        await self.profiles.move(profile, if_revision=if_revision)
+        self._changed(profile.name, EXECUTOR_SWITCHED)
+
+    def _changed(self, name: str, event: str) -> None:
+        """Follow what was just stored, and tell the other daemons."""
+        self._follow()
         self._broker.publish(Message(EXECUTORS_CHANGED, name))
         self._broker.publish(Message(EVENT_ADDED, event))
 

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from flowdapt.domain.errors import Conflict, FlowdaptError, InvalidInput, NotFound
 from flowdapt.logs import get_log
 from flowdapt.ports.profiles import FIRST_CHOICE, ActiveExecutor
@@ -99,7 +101,11 @@ class Profiles:
 
         await self.validate(new.kind, new.options)
         profile = ExecutorProfile(name=new.name, kind=new.kind, options=new.options)
-        return await self._store.add_profile(profile)
+        # What is stored must be known here, whoever stops waiting for it.
+        with trio.CancelScope(shield=True):
+            stored = await self._store.add_profile(profile)
+            self._stored[new.name] = stored
+        return stored
 
     async def validate(self, kind: str, options: Mapping[str, Any]) -> None:
         """Raise InvalidInput when no profile can be made of these."""
@@ -126,7 +132,19 @@ class Profiles:
                 code="executor.built_in",
                 fix="flowdapt executor ls",
             )
-        await self._store.remove_profile(name)
+        with trio.CancelScope(shield=True):
+            await self._store.remove_profile(name)
+            self._stored.pop(name, None)
+
+    async def move(self, profile: ExecutorProfile, *, if_revision: int) -> None:
+        """Make it the active one, stored along when it is new. Raise StaleRevision, NotFound, Conflict."""
+        new = None if self.knows(profile.name) else profile
+        with trio.CancelScope(shield=True):
+            self.pointer = await self._store.switch_executor(
+                profile.name, if_revision=if_revision, add=new
+            )
+            if new is not None:
+                self._stored[new.name] = new
 
 
 async def _is_valid(kinds: Kinds, kind: str, options: Mapping[str, Any]) -> bool:

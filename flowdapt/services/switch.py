@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import trio
 
 from flowdapt.domain.errors import Conflict, InvalidInput
-from flowdapt.domain.events import EXECUTOR_SWITCHED
 from flowdapt.domain.executor_profile import Checked, ExecutorProfile, Switched, SwitchRequest
 from flowdapt.domain.finding import Finding
 from flowdapt.services.preflight import passed, preflight
@@ -71,14 +70,9 @@ class Switch:
                 findings = await self._findings(profile.name, trial, again=again)
                 moves = trial.is_open and (request.keep_going or passed(findings))
                 if moves:
-                    await self._move(profile, if_revision=before.revision)
+                    await self._executors.move(profile, if_revision=before.revision)
                 trial.passed = moves
         return await self._switched(findings, moved=moves, began=began)
-
-    async def _move(self, profile: ExecutorProfile, *, if_revision: int) -> None:
-        new = None if self._executors.knows(profile.name) else profile
-        await self._store.switch_executor(profile.name, if_revision=if_revision, add=new)
-        await self._executors.changed(profile.name, EXECUTOR_SWITCHED)
 
     async def _switched(
         self, findings: Sequence[Finding], *, moved: bool, began: float

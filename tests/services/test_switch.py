@@ -397,3 +397,29 @@ async def test_a_risky_address_is_refused_unless_that_is_asked_for(
         assert caught.value.exact_code == "executor.invalid_options"
         assert await unmoved(y)
         assert (await y.use("dask://far:1", insecure=True)).switched
+
+
+async def test_a_client_that_goes_away_leaves_store_and_daemon_of_one_mind(
+    autojump_clock: MockClock,
+) -> None:
+    """Whatever the instant at which the request is cancelled."""
+    for checkpoints in range(40):
+        async with yard() as y:
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+
+                    async def cancel(number: int, scope: trio.CancelScope = scope) -> None:
+                        for _ in range(number):
+                            await trio.lowlevel.checkpoint()
+                        scope.cancel()
+
+                    nursery.start_soon(cancel, checkpoints)
+                    await y.use("dask://host:1")
+            pointer = await y.store.active_executor()
+            assert y.executors.active == pointer.name
+            assert y.executors.knows(pointer.name)
+            assert (await y.ended(await y.submit())).state is RunState.FINISHED
+            if pointer.name == "local":
+                await trio.sleep(0.1)
+                assert not any(one.open for one in y.made)
+    assert pointer.name == "dask-host-1", "the last of them was late enough"
