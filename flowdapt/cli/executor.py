@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from flowdapt.cli.cells import duration
@@ -18,6 +19,8 @@ commands = Commands()
 UNREACHED = 7
 # What begins so, or is one of these words, is JSON; all else is the text that was typed, also `0042`.
 _JSON_BEGINS, _JSON_WORDS = ("{", "[", '"'), ("true", "false", "null")
+# How options are named that are paths of files: `tls_cert`, `token_file`.
+_FILES = ("tls_", "_file")
 
 ExecutorName = Annotated[str, Arg("name of the executor", "NAME", "executor")]
 
@@ -52,6 +55,8 @@ def add(
 ) -> None:
     """Keep the configuration of an executor under a name. Nothing is opened yet."""
     options = _options(option or [])
+    if session.local:
+        options = {key: _found_from_anywhere(key, value) for key, value in options.items()}
     given = {"address": address, "storage": storage, "insecure": insecure or None}
     options |= {key: value for key, value in given.items() if value is not None}
     made = session.ask(calls.add(name, kind, options))
@@ -84,6 +89,14 @@ def _value(text: str) -> Any:
 
         return value_of(text)
     return text
+
+
+def _found_from_anywhere(name: str, value: Any) -> Any:
+    """Return the whole path of a file beside us: the daemon has a working directory of its own."""
+    if isinstance(value, str) and (name.startswith(_FILES[0]) or name.endswith(_FILES[1])):
+        path = Path(value).expanduser()
+        return str(path.absolute()) if path.is_file() else value
+    return value
 
 
 @commands.add(

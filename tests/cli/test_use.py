@@ -9,6 +9,8 @@ import pytest
 from tests.client.fake_daemon import answer, hang_up, problem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Program
     from tests.client.fake_daemon import FakeDaemon
 
@@ -252,6 +254,18 @@ def test_an_executor_is_added_with_its_options(flowdapt: Program, fake: FakeDaem
     assert "flowdapt use lab" in ended.err
     assert flowdapt("executor", "add", "lab", "ray", "-o", "json").json()["name"] == "lab"
     assert fake.asked[-1].json()["options"] == {}
+
+
+def test_a_file_beside_the_person_is_named_so_that_the_daemon_finds_it(
+    flowdapt: Program, fake: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.on("POST", "/executors", answer(view(), 201))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ca.pem").touch()
+    words = ["--option", "tls_ca=ca.pem", "--option", "tls_cert=gone.pem", "--option", "x=ca.pem"]
+    flowdapt("executor", "add", "lab", "dask", *words)
+    options = fake.asked[0].json()["options"]
+    assert options == {"tls_ca": f"{tmp_path}/ca.pem", "tls_cert": "gone.pem", "x": "ca.pem"}
 
 
 def test_an_option_without_a_value_is_refused_before_anything_is_sent(

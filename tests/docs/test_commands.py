@@ -18,8 +18,8 @@ SHOWN = [
     if line.startswith("$ ")
     for words in calls_in(line.removeprefix("$ "))
 ]
-# "is there a flowdapt daemon" is prose.
-MENTION = re.compile(r"(?<!a )(?<!the )(?:^|(?<=[\s`(]))flowdapt((?: [\w…<>|./=-]+)+)")
+# "is there a flowdapt daemon" and "install flowdapt in …" are prose.
+MENTION = re.compile(r"(?<!a )(?<!the )(?<!same )(?<!install )(?:^|(?<=[\s`(]))flowdapt((?: [\w…<>|./=-]+)+)")
 
 
 @pytest.mark.parametrize("words", SHOWN)
