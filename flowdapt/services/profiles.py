@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from flowdapt.domain.errors import Conflict, FlowdaptError, InvalidInput, NotFound
+from flowdapt.failpoints import failpoint
 from flowdapt.logs import get_log
 from flowdapt.ports.profiles import FIRST_CHOICE, ActiveExecutor
 
@@ -140,9 +141,11 @@ class Profiles:
         """Make it the active one, stored along when it is new. Raise StaleRevision, NotFound, Conflict."""
         new = None if self.knows(profile.name) else profile
         with trio.CancelScope(shield=True):
+            failpoint("switch.before_store")
             self.pointer = await self._store.switch_executor(
                 profile.name, if_revision=if_revision, add=new
             )
+            failpoint("switch.after_store")
             if new is not None:
                 self._stored[new.name] = new
 
