@@ -5,6 +5,7 @@ What a screen shows is the screen's; what is true of the daemon is the model's.
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -57,6 +58,7 @@ class FlowdaptApp(App[None]):
         autostart: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         first: str = "pulse",
+        ready: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()
         self.options = options or Options()
@@ -69,7 +71,8 @@ class FlowdaptApp(App[None]):
         self.faults: list[Exception] = []
         self.glyphs = ASCII if self.options.ascii else UNICODE
         self._make_transport, self.starter, self._first = transport, start, first
-        self._autostart = autostart
+        self._autostart, self._when_ready = autostart, ready
+        self.client: AsyncClient
         self._views: dict[str, View] = {}
         self._missed: dict[View, set[str]] = {}
         self._styles: dict[str, Style] = {}
@@ -85,12 +88,11 @@ class FlowdaptApp(App[None]):
         self.show_view(self._first)
         self.call_after_refresh(self._connect)
 
-    def _connect(self) -> None:
+    async def _connect(self) -> None:
         """Open the connection once something is on screen: its libraries take a moment to load."""
-        from flowdapt.client import AsyncClient
-
+        make_client = await asyncio.to_thread(_load_client)
         self.transport = self._make_transport()
-        self.client: AsyncClient = AsyncClient("unused", transport=self.transport)
+        self.client = make_client("unused", transport=self.transport)
         self.feed = Feed(
             self.client,
             self.transport,
@@ -100,6 +102,7 @@ class FlowdaptApp(App[None]):
             start=self.starter if self._autostart else None,
         )
         self.run_worker(self.feed.run(), group="feed", exit_on_error=True)
+        self._when_ready()
 
     async def on_unmount(self) -> None:
         if hasattr(self, "client"):
@@ -254,3 +257,9 @@ class FlowdaptApp(App[None]):
 
     def keymap_of(self, key: Key) -> str:
         return self.options.keys.get(key.id, key.keys)
+
+
+def _load_client() -> type[AsyncClient]:
+    from flowdapt.client import AsyncClient
+
+    return AsyncClient

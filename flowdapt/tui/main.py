@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,16 @@ def new_app(
 
         return AsyncHttpxTransport(server.removeprefix("unix://"))
 
-    return FlowdaptApp(transport, options=options, start=start, autostart=autostart, first=view)
+    return FlowdaptApp(
+        transport, options=options, start=start, autostart=autostart, first=view, ready=_keep_memory
+    )
+
+
+def _keep_memory() -> None:
+    """Let the collector pass over what start-up made, which stays: a look at all of it is a pause."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def run(
@@ -48,6 +58,7 @@ def run(
     autostart: bool = True,
 ) -> int:
     """Run the workstation in this terminal until it is left; return the exit code."""
+    gc.disable()
     app = new_app(
         server, config=config, view=view, read_only=read_only, start=start, autostart=autostart
     )

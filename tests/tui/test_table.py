@@ -147,3 +147,29 @@ async def test_a_list_is_written_as_csv_without_formulas(daemon: FakeDaemon) -> 
         head, row = table.as_csv().splitlines()
         assert head.startswith("state,name,workflow")
         assert "'=cmd()" in row
+
+
+async def test_a_burst_of_runs_leaves_the_cursor_on_its_run(daemon: FakeDaemon) -> None:
+    daemon.runs = [a_run(number) for number in range(1000, 1030)]
+    async with new_app(daemon).run_test(size=(80, 24)) as pilot:
+        table = await table_of(pilot, 30)
+        await pilot.press("j", "j")
+        daemon.runs = [a_run(number) for number in range(600, 1030)]
+        daemon.tell(an_event("workflow.workflow_queued", daemon.runs[0], cursor=5))
+        await until(pilot, lambda: len(table.rows) == 430)
+        assert table.current is not None
+        assert table.current.name == "quiet-otter-1002"
+
+
+async def test_open_runs_far_down_are_read_again_after_a_restart(daemon: FakeDaemon) -> None:
+    daemon.runs = [a_run(number) for number in range(1, 401)]
+    daemon.runs[300] = a_run(301, "running")
+    async with new_app(daemon).run_test(size=(80, 24)) as pilot:
+        table = await table_of(pilot, 200)
+        await pilot.press("G")
+        await until(pilot, lambda: len(table.rows) == 400)
+        daemon.die()
+        daemon.runs[300] = a_run(301, "failed")
+        await until(pilot, lambda: "reconnecting" in text_of(pilot))
+        daemon.come_back()
+        await until(pilot, lambda: table.rows[300].state == "failed")

@@ -89,6 +89,11 @@ class RunWindow:
         self._keep(runs)
         self._trim_bottom()
 
+    def meets(self, runs: Sequence[Run]) -> bool:
+        """Say whether these newest runs reach down to what is known, or need not."""
+        known = self.loaded and self.query.newest_first and not self._above and self._runs
+        return not known or len(runs) >= PAGE * PAGES or any(run.uid in self._runs for run in runs)
+
     def add_below(self, runs: Sequence[Run], next_: str | None) -> None:
         """Take the page that begins at `next_cursor`; the topmost goes when there are ten."""
         cursor = self.next_cursor
@@ -113,6 +118,10 @@ class RunWindow:
         self._runs[run.uid] = run
         return True
 
+    def remove(self, uid: str) -> bool:
+        """Let go of a run that is gone; say whether it was there."""
+        return self._runs.pop(uid, None) is not None
+
     def apply(self, events: Iterable[Mapping[str, Any]]) -> tuple[set[str], bool]:
         """Take events; return which rows changed, and whether the first page is to be read again."""
         changed: set[str] = set()
@@ -123,7 +132,7 @@ class RunWindow:
                 continue
             uid = str(data.get("uid", ""))
             if kind.endswith(".workflow_deleted"):
-                if self._runs.pop(uid, None) is not None:
+                if self.remove(uid):
                     changed.add(uid)
             elif kind.startswith("com.event.workflow.workflow_"):
                 run = self._runs.get(uid)

@@ -28,6 +28,8 @@ __all__ = ["RUN_COLUMNS", "Runs"]
 _SORTS = ("-created", "created", "-started", "-finished", "-duration", "duration")
 _HEAD_EVERY_S = 1.0
 _REST_S = 0.15
+_FRESH = 50
+_UNSURE = 100
 
 
 def _state(run: Run, app: Any) -> Cell:
@@ -94,7 +96,7 @@ class Runs(RunActions):
 
     async def on_news(self, news: News) -> None:
         if ALL in news.parts:
-            self.work(self._read_first(), only="head")
+            self.work(self._read_again(), only="head")
         elif news.touches(RUNS):
             changed, again = self.window.apply(news.events)
             found = [self.window.find(uid) for uid in changed]
@@ -106,11 +108,34 @@ class Runs(RunActions):
             if again:
                 self._read_first_soon()
 
-    async def _read_first(self) -> None:
+    async def _read_again(self) -> None:
+        """Read the first page, and one by one the open runs behind it: their ends may be unheard of."""
+        await self._read_first(PAGE)
+        fresh = {run.uid for run in self.window.rows[:PAGE]}
+        unsure = [
+            run.uid for run in self.window.rows if not run.state.terminal and run.uid not in fresh
+        ]
+        for uid in unsure[:_UNSURE]:
+            try:
+                run = await self.client.runs.get(uid)
+            except NotFound:
+                self.window.remove(uid)
+            else:
+                self.window.replace(run.model_copy(update={"stages": []}))
+        if unsure:
+            self._show()
+
+    async def _read_first(self, count: int = _FRESH) -> None:
+        """Read the top of the list, as far down as what is known already."""
         asked = self.window.query
-        page = await self.client.ask(calls.list_(**asked.parameters, limit=PAGE))
+        first = PAGE if not self.window.loaded or not asked.newest_first else count
+        page = await self.client.ask(calls.list_(**asked.parameters, limit=first))
+        runs, cursor = list(page.items), page.next
+        while cursor is not None and not self.window.meets(runs):
+            page = await self.client.ask(calls.list_(**asked.parameters, cursor=cursor, limit=PAGE))
+            runs, cursor = runs + list(page.items), page.next
         if asked is self.window.query:
-            self.window.add_first(page.items, page.next)
+            self.window.add_first(runs, cursor)
             self._show()
 
     def _read_first_soon(self) -> None:

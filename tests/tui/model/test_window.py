@@ -127,3 +127,12 @@ def test_another_filter_begins_anew() -> None:
     assert not window.loaded
     assert len(window) == 0
     assert window.next_cursor is None
+
+
+def test_a_burst_is_read_down_to_what_is_known() -> None:
+    window = RunWindow()
+    assert window.meets(runs(0, 3))
+    window.add_first(runs(100, 10), "p1")
+    assert not window.meets(runs(0, 50))
+    assert window.meets(runs(0, 101))
+    assert window.meets(runs(5000, PAGE * PAGES))
