@@ -61,7 +61,8 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
     if fetched.returncode and "CI" not in os.environ:
         pytest.skip(f"NOT TESTED: no package index can be reached: {fetched.stdout[-300:]}")
     assert fetched.returncode == 0, fetched.stdout
-    made.must("pip", "install", "-q", str(ROOT), f"{made.project}[test]")
+    # Most of what comes along is never imported here: compiling it would take as long as the rest.
+    made.must("pip", "install", "-q", "--no-compile", str(ROOT), f"{made.project}[test]")
     return made
 
 
