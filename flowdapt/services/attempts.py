@@ -33,7 +33,7 @@ class SecretSource(Protocol):
 
 
 class Attempts:
-    """Makes the attempts of one run."""
+    """Makes the attempts of one run. `stalled` holds the tasks that wait for an executor that is away."""
 
     def __init__(
         self,
@@ -41,11 +41,13 @@ class Attempts:
         calls: Calls,
         secrets: SecretSource | None,
         tell: Callable[[Task, TaskEvent], None],
+        stalled: set[Task],
     ) -> None:
         self._dispatcher = dispatcher
         self._calls = calls
         self._secrets = secrets
         self._tell = tell
+        self._stalled = stalled
 
     async def make(self, task: Task, spec: StageSpec, gpu_devices: str) -> Outcome:
         """Run the task once; the caller holds its slot. `tell` hears what the task says meanwhile."""
@@ -56,7 +58,7 @@ class Attempts:
         failpoint("drive.before_task")
         call = self._calls.make(task, spec, secrets=secrets, gpu_devices=gpu_devices)
         if spec.timeout is None:
-            return await self._execute(call, lambda event: self._tell(task, event))
+            return await self._execute(task, call, lambda event: self._tell(task, event))
         # The items of a chunk share its budget before the limit of one of them counts.
         limit_s = spec.timeout + (BUDGET_S if task.stop - task.start > 1 else 0.0)
         with trio.CancelScope() as scope:
@@ -66,10 +68,10 @@ class Attempts:
                     scope.deadline = trio.current_time() + limit_s
                 self._tell(task, event)
 
-            return await self._execute(call, tell_and_watch)
+            return await self._execute(task, call, tell_and_watch)
         return Failed(_timeout(task.stage, limit_s))
 
-    async def _execute(self, call: TaskCall, emit: Emit) -> Outcome:
+    async def _execute(self, task: Task, call: TaskCall, emit: Emit) -> Outcome:
         dispatcher = self._dispatcher
         circuit = dispatcher.circuit
 
@@ -78,7 +80,7 @@ class Attempts:
             emit(event)
 
         while True:
-            scouts = circuit.words is not None and await circuit.passage()
+            scouts = circuit.words is not None and await self._pass(task)
             try:
                 outcome = await dispatcher.executor.execute(call, hear if scouts else emit)
             except ExecutorUnavailable as error:
@@ -90,6 +92,13 @@ class Attempts:
             finally:
                 if scouts:
                     circuit.step_down()
+
+    async def _pass(self, task: Task) -> bool:
+        self._stalled.add(task)
+        try:
+            return await self._dispatcher.circuit.passage()
+        finally:
+            self._stalled.discard(task)
 
     async def _secrets_of(self, spec: StageSpec) -> dict[str, str]:
         if not spec.secrets:

@@ -88,6 +88,8 @@ class RunDriver:
         self._lot = trio.lowlevel.ParkingLot()
         self._scopes: dict[Task, trio.CancelScope] = {}
         self._active: set[Task] = set()
+        # Those of them that have a slot and wait for an executor that takes no tasks now.
+        self._stalled: set[Task] = set()
         self._progress: dict[str, tuple[float, float | None]] = {}
         self._metrics: list[tuple[str, MetricPoint]] = []
         self._waiting = trio.CancelScope()
@@ -112,7 +114,7 @@ class RunDriver:
     def drain(self) -> None:
         """Start nothing more and return when what runs has ended."""
         self._draining = True
-        for task in self._queued:
+        for task in self._queued | self._stalled:
             self._scopes[task].cancel()
         self._lot.unpark_all()
 
@@ -122,10 +124,9 @@ class RunDriver:
         return {name: self._live_stage(name) for name in stages}
 
     def _live_stage(self, name: str) -> LiveStage:
-        running = sum(task.stop - task.start for task in self._active if task.stage == name)
-        # Tasks that were given a slot before the executor went away stand still in it.
-        stands = running == 0 or self._dispatcher.unavailable is not None
-        waits = stands and any(task.stage == name for task in self._scopes)
+        at_work = self._active - self._stalled
+        running = sum(task.stop - task.start for task in at_work if task.stage == name)
+        waits = running == 0 and any(task.stage == name for task in self._scopes)
         why = self._dispatcher.why_waiting(self._specs[name].resources) if waits else None
         return LiveStage(running, self._progress.get(name), why)
 
@@ -140,7 +141,9 @@ class RunDriver:
             self._machine.stages,
             start_timeout_s=self._dispatcher.start_timeout_s or self._tools.start_timeout_s,
         )
-        self._attempts = Attempts(self._dispatcher, calls, self._tools.secrets, self._hear)
+        self._attempts = Attempts(
+            self._dispatcher, calls, self._tools.secrets, self._hear, self._stalled
+        )
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._machine.begin(self._tools.clock.now())

@@ -468,3 +468,18 @@ async def test_one_that_opens_and_dies_at_once_is_opened_ever_less_often(
         await trio.sleep(600)
         assert 20 <= len(y.made) <= 26
         assert "it has ended" in y.troubles["executor dask"]
+
+
+async def test_a_drain_does_not_wait_for_tasks_that_stand_still(autojump_clock: MockClock) -> None:
+    local = FakeExecutor()
+    local.refusal = "no workers"
+    async with yard(local=lambda: local) as y:
+        run = await y.submit()
+        await trio.sleep(20)
+        assert (await y.runs.get(run.uid)).stages[0].state == "pending"
+        began = trio.current_time()
+        await y.compute.drain(60)
+        assert trio.current_time() - began < 1
+        local.refusal = None
+        y.compute.resume()
+        assert (await y.ended(run)).state is RunState.FINISHED
