@@ -27,6 +27,7 @@ ARTIFACTS = "tests/runtime/test_artifacts.py"
 SECRETS = "tests/test_secrets.py"
 CALLS = "flowdapt/testing/executor_parts.py"
 BASE = "flowdapt/testing/executor_base.py"
+EXECUTORS = "tests/e2e/test_executor_requests.py"
 WEBHOOK = "tests/plugins/actions/test_webhook.py"
 
 # Row: what comes in, and the tests that hold what must become of it.
@@ -116,7 +117,8 @@ HELD: dict[int, tuple[str, tuple[str, ...]]] = {
         f"{SECRETS}::test_the_mask_stands_for_the_value_that_is_there")),
     53: ("what only the server may say", (
         f"{BODY}::test_row_53_what_the_server_owns_cannot_be_sent", f"{BODY}::test_a_wrong_query_is_refused")),
-    56: ("a remote database without TLS; a broken plugin", (
+    56: ("a remote database or cluster without TLS; a broken plugin", (
+        f"{EXECUTORS}::test_a_remote_address_without_tls_is_refused_unless_insecure_is_written",
         "tests/e2e/test_postgresql.py::test_a_database_elsewhere_without_tls_is_refused_with_the_way_out",
         "tests/plugins/test_manager.py::test_a_broken_plugin_is_named_and_the_others_work")),
     36: ("an action that would be an import", (f"{BODY}::test_a_rule_that_may_not_be_is_refused",)),
