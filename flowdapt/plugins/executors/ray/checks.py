@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -15,8 +12,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from flowdapt.domain.finding import Finding
 from flowdapt.domain.skew import skew
 from flowdapt.domain.wording import amount
+from flowdapt.plugins.bridge.files import files_row, probe_in
 from flowdapt.plugins.bridge.travelling import code_rows
 from flowdapt.plugins.executors.ray.remote import look
+from flowdapt.plugins.executors.ray.session import in_thread
 from flowdapt.plugins.executors.ray.shares import Labels
 from flowdapt.runtime.bundle import plugin_sources
 from flowdapt.runtime.facts import facts
@@ -44,20 +43,9 @@ async def sees_files(root: str, options: RayOptions, nodes: Iterable[str]) -> bo
         return options.shares_files == "true"
     if not options.address:
         return True
-    probe, word = _write_probe(root)
-    try:
-        seen = await _look_from(nodes, str(probe))
-    finally:
-        probe.unlink(missing_ok=True)
+    with probe_in(root) as (probe, word):
+        seen = await _look_from(nodes, probe)
     return bool(seen) and all(found is not None and found[1] == word for found in seen.values())
-
-
-def _write_probe(root: str) -> tuple[Path, str]:
-    Path(root).mkdir(mode=0o700, parents=True, exist_ok=True)
-    probe = Path(root) / f".probe-{os.getpid()}"
-    word = secrets.token_hex(16)
-    probe.write_text(word, encoding="ascii")
-    return probe, word
 
 
 async def _look_from(nodes: Iterable[str], probe: str = "") -> Seen:
@@ -87,7 +75,7 @@ async def rows(
 ) -> list[Finding]:
     """Return the rows of the preflight."""
     began = time.perf_counter()
-    await asyncio.to_thread(ray.nodes)
+    await in_thread(ray.nodes)
     took_ms = (time.perf_counter() - began) * 1000
     where = options.address or "Ray on this machine"
     found = [Finding(what="reachable", level="ok", words=f"{where} answers in {took_ms:.0f} ms")]
@@ -97,7 +85,7 @@ async def rows(
     if told:
         travelling = () if shares_files else plugin_sources()
         found += skew(facts(), told, ("ray",), travelling=travelling)
-    found.append(_files(options, shares_files))
+    found.append(files_row(options, environment.artifacts_url, shares_files=shares_files))
     if not shares_files:
         found += await code_rows(environment)
     return found
@@ -119,18 +107,3 @@ def _nodes(nodes: Mapping[str, Node]) -> Finding:
         words.append(f"{labels.total('GPU'):g} GPUs")
     words += [f"{total:g} {name}" for name, total in labels.custom().items()]
     return Finding(what="workers", level="ok", words=", ".join(words))
-
-
-def _files(options: RayOptions, shares_files: bool) -> Finding:
-    if shares_files:
-        return Finding(what="files", level="ok", words="workers see the files of this machine")
-    if options.storage:
-        words = f"workers have files of their own; artifacts lie in {options.storage}"
-        return Finding(what="files", level="ok", words=words)
-    return Finding(
-        what="files",
-        level="warning",
-        words="workers have files of their own and no storage is set: stages cannot use artifacts",
-        code="executor.no_storage",
-        fix="name one that all see: --option storage=s3://bucket/folder",
-    )

@@ -22,7 +22,7 @@ from flowdapt.domain.task import ErrorInfo, Failed, Lost, ValueRef
 from flowdapt.plugins.bridge.engine import Engine, Report, Say
 from flowdapt.plugins.executors.ray import checks, remote
 from flowdapt.plugins.executors.ray.lifting import Lifter
-from flowdapt.plugins.executors.ray.session import Session
+from flowdapt.plugins.executors.ray.session import Session, in_thread
 from flowdapt.plugins.executors.ray.shares import Labels, living, state_of
 from flowdapt.plugins.executors.ray.words import Listener, Told
 from flowdapt.runtime.bundle import Packer
@@ -53,16 +53,19 @@ class RayEngine(Engine):
         self._options = options
         self._environment = environment
         self._report = report
-        self._session = Session(options)
+        self._session = Session(options, self._lose)
         self._numbers = itertools.count(1)
         self._word = secrets.token_hex(4)
         self._running: dict[str, Told] = {}
         self._copies: dict[str, _Copy] = {}
         self._nodes: dict[str, Node] = {}
         self._labels = Labels()
+        self._home = ""
+        self._doubted = asyncio.Event()
         self._loops: list[asyncio.Future[None]] = []
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._shares_files = True
+        self._there = environment
+        self._shares_files = self._shares_memory = True
         self._lifter: Lifter | None = None
 
     # -- life ----------------------------------------------------------------------------------------
@@ -76,26 +79,33 @@ class RayEngine(Engine):
             raise
 
     async def _prepare(self) -> None:
+        if not self._options.by_client:
+            self._home = ray.get_runtime_context().get_node_id()
         self._function = ray.remote(remote.run_task)
         self._listener = Listener(self._running, self._lose)
         await self._look()
-        self._shares_files = await checks.sees_files(
-            self._environment.values_root, self._options, self._nodes
-        )
-        if not self._shares_files:
-            where = self._environment
-            packer = Packer(
-                where.user_modules, where.python_path, apart=(where.values_root, where.memory_root)
-            )
-            self._lifter = Lifter(where.values_root, packer, self.holds)
+        await self._find_files()
         loops = (self._listener.listen(), self._keep_looking())
         self._loops = [asyncio.ensure_future(loop) for loop in loops]
+
+    async def _find_files(self) -> None:
+        here, options, nodes = self._environment, self._options, self._nodes
+        self._shares_files = await checks.sees_files(here.values_root, options, nodes)
+        self._shares_memory = self._shares_files and await checks.sees_files(
+            here.memory_root, options, nodes
+        )
+        url = options.artifacts_url(here.artifacts_url, shares_files=self._shares_files)
+        self._there = msgspec.structs.replace(here, artifacts_url=url)
+        if not self._shares_files:
+            apart = (here.values_root, here.memory_root)
+            packer = Packer(here.user_modules, here.python_path, apart=apart)
+            self._lifter = Lifter(here.values_root, packer, self.holds)
 
     async def close(self) -> None:
         for loop in self._loops:
             loop.cancel()
         self._copies.clear()
-        await self._session.close()
+        await self._session.close(gone=self._lost.done())
 
     async def lost(self) -> str:
         return await asyncio.shield(self._lost)
@@ -106,18 +116,21 @@ class RayEngine(Engine):
 
     async def _keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(_STATE_EVERY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._doubted.wait(), _STATE_EVERY_S)
+            self._doubted.clear()
             try:
                 await asyncio.wait_for(self._look(), self._options.reconnect_timeout)
             except Exception as error:
                 words = str(error) or type(error).__name__
                 self._lose(f"the head of the Ray cluster does not answer: {words}")
                 return
-            if not self._nodes and self._session.is_ours:
-                self._lose("the only node of the Ray cluster is gone")
+            if self._home and self._home not in self._nodes:
+                self._lose("the node by which we joined the Ray cluster is gone")
+                return
 
     async def _look(self) -> None:
-        nodes = living(await asyncio.to_thread(ray.nodes))
+        nodes = living(await in_thread(ray.nodes))
         self._nodes = {str(node["NodeID"]): node for node in nodes}
         self._labels = Labels(nodes)
         running = {told.node: told.task_key for told in self._running.values() if told.node}
@@ -138,11 +151,12 @@ class RayEngine(Engine):
             return _missing(call, missing)
         errand = remote.Errand(
             call,
-            self._environment,
+            self._there,
             self._handle(call),
             self._listener.name,
-            self._shares_files,
-            sha256,
+            shares_files=self._shares_files,
+            memory=not self._shares_memory,
+            sha256=sha256,
         )
         told = self._running[errand.handle] = Told(call.task_key, say)
         name = f"{call.run.workflow}.{call.stage}"
@@ -202,8 +216,7 @@ class RayEngine(Engine):
 
     def _broken(self, call: TaskCall, error: Any, held: dict[str, Any]) -> Outcome:
         """Tell a task that Ray gave up."""
-        if isinstance(error, errors.LocalRayletDiedError):
-            self._lose("the node of the Ray cluster that we joined by is gone")
+        self._doubted.set()
         if isinstance(error, errors.ObjectLostError):
             gone = [h for h, ref in held.items() if ref.hex() == error.object_ref_hex]
             for handle in gone:

@@ -6,6 +6,7 @@ Any cluster's workers import this module; what they are told comes as one `Erran
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import queue
 import threading
@@ -16,7 +17,9 @@ import msgspec
 import ray
 
 from flowdapt.domain.task import TaskCall, ValueRef, WorkerEnvironment
+from flowdapt.plugins.executors.ray.shelf import RayShelf
 from flowdapt.runtime.facts import facts
+from flowdapt.runtime.host_memory import EXTENSION, MemoryServer
 from flowdapt.runtime.hosted import Hosted, hosted_in
 from flowdapt.runtime.unbundle import Unpacked, unpack
 
@@ -43,6 +46,7 @@ class Errand(msgspec.Struct, frozen=True):
 
     handle  the name of the attempt, and of its value when one is kept.
     ear     the name of the actor that takes words; sha256: which code, empty: what lies here.
+    memory  cluster memory lies on the cluster; else in files that all workers see.
     """
 
     call: TaskCall
@@ -50,6 +54,7 @@ class Errand(msgspec.Struct, frozen=True):
     handle: str
     ear: str
     shares_files: bool
+    memory: bool = False
     sha256: str = ""
 
 
@@ -65,6 +70,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _read_errand = msgspec.msgpack.Decoder(Errand).decode
 _codes: dict[str, Unpacked] = {}
 _ears: dict[str, Any] = {}
+_memory: list[MemoryServer] = []
 
 
 def run_task(
@@ -129,16 +135,29 @@ def _on_devices(call: TaskCall) -> TaskCall:
 
 
 def _environment(errand: Errand, code: Any) -> WorkerEnvironment:
-    if not errand.sha256:
-        return errand.environment
-    unpacked = _codes.get(errand.sha256)
-    if unpacked is None:
-        unpacked = _codes[errand.sha256] = unpack(errand.sha256, bytes(code))
+    environment = errand.environment
+    if errand.sha256:
+        unpacked = _codes.get(errand.sha256)
+        if unpacked is None:
+            unpacked = _codes[errand.sha256] = unpack(errand.sha256, bytes(code))
+        environment = msgspec.structs.replace(
+            environment,
+            user_modules=unpacked.user_modules,
+            python_path=unpacked.python_path,
+            cwd="",
+        )
+    return _with_memory(environment) if errand.memory else environment
+
+
+def _with_memory(environment: WorkerEnvironment) -> WorkerEnvironment:
+    if not _memory:
+        server = MemoryServer(RayShelf(NAMESPACE))
+        atexit.register(server.close)
+        _memory.append(server)
     return msgspec.structs.replace(
-        errand.environment,
-        user_modules=unpacked.user_modules,
-        python_path=unpacked.python_path,
-        cwd="",
+        environment,
+        memory_root=_memory[0].path,
+        extensions=(*environment.extensions, EXTENSION),
     )
 
 

@@ -16,32 +16,38 @@ import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
 
 from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.plugins.executors.ray.remote import NAMESPACE
+from flowdapt.runtime.descendants import find_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flowdapt.plugins.executors.ray.options import RayOptions
 
-__all__ = ["Session"]
+__all__ = ["Session", "in_thread"]
+
+_Made = TypeVar("_Made")
 
 _PREFIX = "flowdapt-ray-"
 _LOCK = "lock"
+_HEAD = ("gcs_server", "raylet")
 # Ray puts sockets sixty characters deeper, and the kernel takes 107.
 _FOLDER_MAX_CHARS = 40
 _SHUTDOWN_S = 8.0
+_GONE_S = 1.5
 
 
 class Session:
     """One connection to a cluster, and the cluster when it is ours."""
 
-    def __init__(self, options: RayOptions) -> None:
+    def __init__(self, options: RayOptions, lose: Callable[[str], None]) -> None:
         self._options = options
+        self._lose = lose
         self._folder = ""
         self._lock = -1
         self.minimum = max(options.minimum, 1)
@@ -58,14 +64,18 @@ class Session:
         logging.getLogger("ray").setLevel(logging.ERROR)
         if self.is_ours:
             await self._bounded(self._start, options.start_timeout)
+            self._watch()
             return
         await self._reach()
         await self._bounded(self._connect, options.connect_timeout)
 
-    async def close(self) -> None:
-        """Let go of the cluster; end it when it is ours. Never raises."""
+    async def close(self, *, gone: bool) -> None:
+        """Let go of the cluster; end it when it is ours. Never raises.
+
+        Of a cluster that is gone nobody takes leave for long.
+        """
         with suppress(Exception):
-            await asyncio.wait_for(_in_thread(ray.shutdown), _SHUTDOWN_S)
+            await asyncio.wait_for(in_thread(ray.shutdown), _GONE_S if gone else _SHUTDOWN_S)
         if self._lock >= 0:
             shutil.rmtree(self._folder, ignore_errors=True)
             os.close(self._lock)
@@ -73,7 +83,7 @@ class Session:
 
     async def _bounded(self, work: Callable[[], None], seconds: float) -> None:
         try:
-            await asyncio.wait_for(_in_thread(work), seconds)
+            await asyncio.wait_for(in_thread(work, stays=True), seconds)
         except TimeoutError:
             raise self._unreachable(f"it is silent for {seconds:g} s") from None
         except ExecutorUnavailable:
@@ -108,12 +118,29 @@ class Session:
             log_to_driver=False,
             configure_logging=False,
             logging_level=logging.ERROR,
-            _temp_dir=self._folder,
+            # Ray opens its own folder to everybody; this one stands in a private one.
+            _temp_dir=f"{self._folder}/r",
             _system_config={
                 "idle_worker_killing_time_threshold_ms": int(options.idle_timeout * 1000),
                 "num_workers_soft_limit": self.minimum,
             },
         )
+
+    def _watch(self) -> None:
+        """Tell at once when the head dies: Ray itself would wait for it to come back."""
+        if not hasattr(os, "pidfd_open"):
+            return
+        loop = asyncio.get_running_loop()
+        for name, pid in _processes().items():
+            if name in _HEAD:
+                with suppress(ProcessLookupError):
+                    descriptor = os.pidfd_open(pid)
+                    loop.add_reader(descriptor, self._head_died, name, descriptor)
+
+    def _head_died(self, name: str, descriptor: int) -> None:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+        self._lose(f"{name} of the Ray cluster on this machine is gone")
 
     def _make_folder(self) -> None:
         place = tempfile.gettempdir()
@@ -153,30 +180,45 @@ class Session:
         )
 
 
-async def _in_thread(work: Callable[[], Any]) -> None:
-    """Do it in a thread that lives as long as the process: what it starts ends with it."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
+async def in_thread(work: Callable[[], _Made], *, stays: bool = False) -> _Made:
+    """Do it in a thread of its own, for Ray may hang: nobody waits for such a thread at the end.
 
-    def tell(error: BaseException | None) -> None:
+    `stays`: the thread lives as long as the process, and so does what it started.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_Made] = loop.create_future()
+
+    def tell(made: _Made | None, error: BaseException | None) -> None:
         if done.done():
             return
         if error is None:
-            done.set_result(None)
+            done.set_result(made)  # type: ignore[arg-type]  # there was no error
         else:
             done.set_exception(error)
 
     def run() -> None:
+        made: _Made | None = None
         error: BaseException | None = None
         try:
-            work()
+            made = work()
         except BaseException as raised:
             error = raised
-        loop.call_soon_threadsafe(tell, error)
-        threading.Event().wait()
+        with suppress(RuntimeError):  # the loop ended meanwhile
+            loop.call_soon_threadsafe(tell, made, error)
+        if stays:
+            threading.Event().wait()
 
     threading.Thread(target=run, name="flowdapt-ray", daemon=True).start()
-    await done
+    return await done
+
+
+def _processes() -> dict[str, int]:
+    """Return the children of this process by their names."""
+    found = {}
+    for pid in find_tree(os.getpid(), with_root=False):
+        with suppress(OSError):
+            found[Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()] = pid
+    return found
 
 
 def _sweep(place: str) -> None:

@@ -83,9 +83,6 @@ class Listener:
         while True:
             try:
                 words = await self._ear.listen.remote()
-            except errors.LocalRayletDiedError:
-                self._lose("the node of the Ray cluster that we joined by is gone")
-                return
             except errors.RayError:
                 await asyncio.sleep(_AGAIN_S)  # Ray starts it anew elsewhere
                 continue

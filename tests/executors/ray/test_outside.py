@@ -1,0 +1,207 @@
+"""A Ray cluster of somebody else: its losses are ours to count, and our files may not be its own."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from pydantic import ValidationError
+
+from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.domain.task import Lost
+from flowdapt.plugins.executors.ray.executor import RayExecutor
+from flowdapt.plugins.executors.ray.options import RayOptions
+from flowdapt.testing.executor_calls import RunsExecutor, json_ref, until
+from tests.executors.ray import bodies
+from tests.executors.ray.outside import LOOPBACK, OutsideRay, outside_ray
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from flowdapt.domain.task import Outcome, WorkerEnvironment
+    from flowdapt.ports.executor import Executor
+    from flowdapt.testing.executor_calls import Bench
+
+pytestmark = pytest.mark.slow
+
+LARGE = "x" * 3_000_000
+BODIES = bodies.__name__
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[OutsideRay]:
+    with outside_ray() as cluster:
+        yield cluster
+
+
+class _OnOutside(RunsExecutor):
+    options: dict[str, Any]
+
+    @pytest.fixture(autouse=True)
+    def _loopback(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in LOOPBACK.items():
+            monkeypatch.setenv(name, value)
+
+    async def make(self, environment: WorkerEnvironment) -> Executor:
+        return RayExecutor(RayOptions(**self.options), environment)
+
+    @asynccontextmanager
+    async def joined(self, cluster: OutsideRay, **options: Any) -> AsyncIterator[Bench]:
+        self.options = {
+            "address": cluster.address,
+            "token_file": str(cluster.token_file),
+            **options,
+        }
+        async with self.bench() as bench:
+            yield bench
+
+
+class TestLosses(_OnOutside):
+    @pytest.mark.parametrize("name", ["raylet/raylet", "gcs_server"])
+    async def test_a_killed_head_ends_the_executor_in_words(self, name: str) -> None:
+        outcomes: list[Outcome] = []
+
+        async def lose() -> None:
+            with outside_ray() as cluster:
+                short = {"reconnect_timeout": 1.0}
+                async with self.joined(cluster, **short) as bench, trio.open_nursery() as nursery:
+                    call = bench.call(f"{BODIES}:note_and_wait", str(self.folder))
+                    nursery.start_soon(_keep, bench, call, outcomes)
+                    await until((self.folder / "note-0").exists)
+                    for process in cluster.processes(name):
+                        process.kill()
+                    await trio.sleep_forever()
+
+        with pytest.raises(ExecutorUnavailable, match=r"Ray cluster (is gone|does not answer)"):
+            await lose()
+        assert [type(outcome) for outcome in outcomes] == [Lost]
+
+    async def test_a_connect_that_hangs_ends_in_its_time(self) -> None:
+        with _silent_server() as address:
+            self.options = {"address": address, "connect_timeout": 1.0}
+            with pytest.raises(ExecutorUnavailable, match="silent for 1 s"):
+                async with self.bench():
+                    pass
+
+    async def test_an_address_where_nobody_listens_is_told_at_once(self) -> None:
+        with _silent_server() as address:
+            pass
+        self.options = {"address": address}
+        with pytest.raises(ExecutorUnavailable, match="no Ray cluster can be had at"):
+            async with self.bench():
+                pass
+
+    async def test_a_wrong_token_is_told_in_words(self, shared: OutsideRay) -> None:
+        wrong = self.folder / "token"
+        wrong.write_text("f" * 64, encoding="ascii")
+        with pytest.raises(ExecutorUnavailable, match="no Ray cluster can be had"):
+            async with self.joined(shared, token_file=str(wrong), connect_timeout=3.0):
+                pass
+
+
+class TestOwnFiles(_OnOutside):
+    """Workers that do not see the daemon's files; here they could, and must not look."""
+
+    async def test_values_and_code_travel(self, shared: OutsideRay) -> None:
+        modules = Path(self.environment().user_modules)
+        modules.mkdir()
+        (modules / "mine.py").write_text("def version(x):\n    return ['one', x]\n")
+        async with self.joined(shared, shares_files=False) as bench:
+            large = (await bench.finished(bench.call("everything", LARGE))).value
+            assert large.kind == "cluster"
+            stored = await bench.executor.store(large, "run/large")
+            assert stored.kind == "file"
+            await bench.executor.forget(bench.run)
+            assert not bench.executor.holds(large.handle)
+            assert await bench.value(bench.call("type_name", stored)) == "list"
+            call = bench.call("user_modules.mine.version", 1)
+            assert await bench.value(call) == ["one", 1]
+            (modules / "mine.py").write_text("def version(x):\n    return ['two', x, x]\n")
+            await trio.sleep(0.3)  # a tree is not read again within this time
+            call = bench.call("user_modules.mine.version", 1)
+            assert await bench.value(call) == ["two", 1, 1]
+
+    async def test_cluster_memory_outlives_who_wrote_it(self, shared: OutsideRay) -> None:
+        async with self.joined(shared, shares_files=False) as bench:
+            for size in (100_000, 200_000):  # the second one replaces the first
+                await bench.value(bench.call(f"{BODIES}:remember", "k", size))
+        async with self.joined(shared, shares_files=False) as bench:
+            assert await bench.value(bench.call(f"{BODIES}:recall", "k")) == sum(range(200_000))
+            assert await bench.value(bench.call(f"{BODIES}:forget", "k")) is False
+            failed = await bench.failed(bench.call(f"{BODIES}:recall", "k"))
+            assert failed.error.type.endswith("MissingObject")
+
+    async def test_a_spilled_list_of_parts_is_lifted(self, shared: OutsideRay) -> None:
+        from flowdapt.domain.task import Part, ValueRef
+        from flowdapt.runtime.values import store_parts
+
+        async with self.joined(shared, shares_files=False) as bench:
+            parts = (Part(0, 2, json_ref([1, 2])), Part(2, 3, json_ref([3])))
+            root = bench.environment.values_root
+            spilled = store_parts(ValueRef("parts", length=3, parts=parts), root, "r/p")
+            assert await bench.value(bench.call("everything", spilled)) == [[1, 2, 3]]
+
+    async def test_artifacts_without_a_storage_fail_in_words(self, shared: OutsideRay) -> None:
+        async with self.joined(shared, shares_files=False) as bench:
+            failed = await bench.failed(bench.call(f"{BODIES}:save"))
+            assert "no storage" in failed.error.message
+            rows = await bench.executor.check()
+            assert "executor.no_storage" in [row.code for row in rows]
+            assert [row for row in rows if row.level == "failed"] == []
+        storage = f"file://{self.folder}/shared"
+        async with self.joined(shared, shares_files=False, storage=storage) as bench:
+            assert await bench.value(bench.call(f"{BODIES}:save")) == "saved"
+            assert (self.folder / "shared").is_dir()
+
+
+class TestShared(_OnOutside):
+    async def test_a_large_result_is_written_by_a_worker(self, shared: OutsideRay) -> None:
+        async with self.joined(shared) as bench:
+            large = (await bench.finished(bench.call("everything", LARGE))).value
+            assert (large.kind, bool(large.handle)) == ("cluster", True)
+            assert bench.executor.holds(large.handle)
+            stored = await bench.executor.store(large, "run/large")
+            await bench.executor.forget(bench.run)
+            assert bench.decode(stored) == [LARGE]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"address": "ray://10.0.0.5:10001"}, "lacks TLS and a proof"),
+        ({"address": "10.0.0.5:6379", "token_file": "/t"}, "lacks TLS:"),
+        ({"address": "auto"}, "lacks TLS"),
+        ({"address": "127.0.0.1"}, "is not ray://HOST:PORT"),
+        ({"minimum": 3, "maximum": 2}, "below minimum"),
+        ({"token_file": "/x"}, "makes its own"),
+        ({"address": "127.0.0.1:1", "tls_ca": "/x"}, "needs all"),
+        ({"object_store": "10MB"}, "object_store"),
+        ({"port": 1}, "port"),
+    ],
+)
+def test_unsafe_or_wrong_options_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        RayOptions(**options)
+
+
+def test_a_remote_address_may_be_used_when_it_is_asked_for() -> None:
+    assert RayOptions(address="ray://10.0.0.5:10001", insecure=True).by_client
+    files = {"tls_ca": "/a", "tls_cert": "/c", "tls_key": "/k"}
+    assert RayOptions(address="ray://10.0.0.5:10001", **files).place == ("10.0.0.5", 10001)
+
+
+@contextmanager
+def _silent_server() -> Iterator[str]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+async def _keep(bench: Bench, call: Any, outcomes: list[Outcome]) -> None:
+    with trio.CancelScope(shield=True):
+        outcomes.append(await bench.executor.execute(call, lambda event: None))
