@@ -41,6 +41,7 @@ OPENING = "it is being opened"
 # Bounds what is imported and filled in before an executor is made.
 _PREPARE_S = 30.0
 _LOOK_S = 1.0
+_IDLE_LOOK_S = 5.0
 # A cluster queues by itself and may have to grow first: its tasks begin later than those of a process here.
 TASK_START_S = 180.0
 # An executor that hangs may also hang while it is stopped: that is not waited for.
@@ -249,7 +250,8 @@ class Seat:
         """Follow how it grows and shrinks."""
         before = executor.scale()
         while True:
-            await trio.sleep(_LOOK_S)
+            at_work = self.dispatcher.busy or self.dispatcher.waiting
+            await trio.sleep(_LOOK_S if at_work else _IDLE_LOOK_S)
             self.dispatcher.refresh()
             now = executor.scale()
             if now.maximum is not None and now.workers != before.workers:

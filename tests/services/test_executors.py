@@ -303,7 +303,7 @@ async def test_growing_and_shrinking_is_told_once_a_second_at_most(
     autojump_clock: MockClock,
 ) -> None:
     fleet = Fleet()
-    fleet.size = Scale(1, 1, 4)
+    fleet.size, fleet.bodies = Scale(1, 1, 4), {"m.a": slow}
     async with yard(make=fleet) as y:
         await y.submit("dask")
         await trio.sleep(3.5)
@@ -483,3 +483,20 @@ async def test_a_drain_does_not_wait_for_tasks_that_stand_still(autojump_clock: 
         local.refusal = None
         y.compute.resume()
         assert (await y.ended(run)).state is RunState.FINISHED
+
+
+async def test_an_idle_cluster_is_looked_at_every_five_seconds_only(
+    autojump_clock: MockClock,
+) -> None:
+    class Counting(FakeExecutor):
+        looks = 0
+
+        def scale(self) -> Scale:
+            self.looks += 1
+            return Scale(1, 1, 4)
+
+    store, executor = MemoryStore(FakeClock()), Counting()
+    await store.switch_executor("dask", if_revision=0)
+    async with yard(store, make=lambda _: executor):
+        await trio.sleep(600)
+        assert executor.looks <= 122
