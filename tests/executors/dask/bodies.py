@@ -48,3 +48,14 @@ def save() -> str:
 
     artifacts.put("words", {"a": 1})
     return "saved"
+
+
+def start_another(folder: str) -> None:
+    """Start a process in a session of its own and wait for it."""
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = subprocess.Popen(command, start_new_session=True)
+    (Path(folder) / "started").write_text(str(process.pid), encoding="utf-8")
+    process.wait()

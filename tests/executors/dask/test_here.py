@@ -16,6 +16,7 @@ from flowdapt.domain.task import Lost
 from flowdapt.plugins.executors.dask.executor import DaskExecutor
 from flowdapt.plugins.executors.dask.options import DaskOptions
 from flowdapt.testing.executor_calls import RunsExecutor, until
+from tests.executors.dask import bodies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -107,6 +108,16 @@ class TestHere(RunsExecutor):
             assert "SIGKILL" in outcome.error.message
             assert not outcome.missing
             assert await bench.value(bench.call("everything", 1)) == [1]
+
+    async def test_what_a_body_started_ends_with_its_dead_worker(self) -> None:
+        async with self.cluster(maximum=1) as bench, trio.open_nursery() as nursery:
+            call = bench.call(f"{bodies.__name__}:start_another", str(self.folder))
+            nursery.start_soon(bench.executor.execute, call, lambda event: None)
+            note = self.folder / "started"
+            await until(lambda: note.exists() and bool(note.read_text(encoding="utf-8")))
+            started = psutil.Process(int(note.read_text(encoding="utf-8")))
+            _kill_worker()
+            await until(lambda: not _lives(started))
 
     async def test_values_of_a_dead_worker_are_told_as_missing(self) -> None:
         async with self.cluster(maximum=1) as bench:

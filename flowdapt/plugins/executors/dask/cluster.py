@@ -23,6 +23,7 @@ from distributed.security import Security
 
 from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.plugins.executors.dask.node import CONFIG, LOOPBACK, NodeSpec
+from flowdapt.runtime.descendants import MARK, sweep
 from flowdapt.runtime.verdicts import tell_exit
 
 if TYPE_CHECKING:
@@ -51,14 +52,15 @@ class LocalCluster:
         self._needed_at = time.monotonic()
         self._folder = ""
         self._scaling: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[int] | None = None
         self.security = Security.temporary()
         self.minimum = max(options.minimum, 1)
         self.maximum = options.maximum or max(_cpus(), self.minimum)
 
     async def open(self) -> str:
         """Start it with its minimum of workers; return its address."""
-        dask.config.set(dict(CONFIG))
         self._folder = tempfile.mkdtemp(prefix="flowdapt-dask-")
+        dask.config.set({**CONFIG, "temporary-directory": self._folder})
         self._scheduler = Scheduler(
             host=LOOPBACK,
             protocol="tls://",
@@ -130,6 +132,9 @@ class LocalCluster:
             code = node.process.returncode
             if code is not None and time.monotonic() - node.started_at >= _RESTART_MIN_S:
                 del self._nodes[number]
+                # What its bodies had started lives on when nobody told them.
+                marks = f"{os.environ.get(MARK, '')}{node.process.pid}."
+                self._sweeping = asyncio.ensure_future(asyncio.to_thread(sweep, mark=marks))
 
     async def _shrink(self, wanted: int) -> None:
         """Let the last workers go; what they keep moves to the others first."""

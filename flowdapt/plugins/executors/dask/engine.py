@@ -67,7 +67,7 @@ class DaskEngine(Engine):
         self._tasks: dict[str, _Task] = {}
         self._copies: dict[str, tuple[str, Future[Any]]] = {}
         self._workers: Mapping[str, Any] = {}
-        self._labels = Labels({})
+        self._labels = Labels({}, _promised(options) if self._cluster else {})
         self._loops: list[asyncio.Task[None]] = []
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._shares_files = self._shares_memory = True
@@ -188,20 +188,22 @@ class DaskEngine(Engine):
     async def _look(self) -> None:
         identity = await self._client.scheduler.identity(n_workers=-1)
         self._workers = identity["workers"]
-        self._labels = Labels(self._workers)
+        self._labels = Labels(self._workers, self._labels.most)
         running = {task.address: task.task_key for task in self._tasks.values() if task.address}
         self._report(state_of(self._workers, running, self._options, self._cluster))
 
     # -- tasks ---------------------------------------------------------------------------------------
 
     async def execute(self, call: TaskCall, say: Say) -> Outcome:
+        if not self._is_connected():
+            raise ExecutorUnavailable("the connection to the Dask scheduler broke")
         resources, lacking = self._labels.asked(call.resources)
         if lacking:
             return _unfit(call, lacking)
         sha256, code = "", None
         if self._lifter is not None:
             call = await self._lifter.lift(call)
-            sha256, code = await self._lifter.code()
+            sha256, code = await self._lifter.code(call.run.uid)
         held, missing = self._inputs(call)
         if missing:
             return _missing(call, missing)
@@ -409,6 +411,11 @@ class _Task:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._begun.wait(), seconds)
         return self._begun.is_set()
+
+
+def _promised(options: DaskOptions) -> dict[str, float]:
+    """Return what workers of a cluster started here have, also those that are to come."""
+    return {**options.resources, **({"GPU": 1.0} if options.gpus else {})}
 
 
 def _missing(call: TaskCall, handles: list[str]) -> Lost:

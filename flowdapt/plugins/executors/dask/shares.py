@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,14 +20,22 @@ _OPTIONAL = frozenset({"cpus", "memory", "memory_bytes"})
 
 
 class Labels:
-    """What the workers of a cluster offer besides their threads."""
+    """What the workers of a cluster offer besides their threads.
 
-    def __init__(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
-        self._most: dict[str, float] = {}
+    What one worker had at most is remembered: a task waits for a worker that went, and for the first one.
+    """
+
+    def __init__(
+        self,
+        workers: Mapping[str, Mapping[str, Any]],
+        most: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.most = dict(most)
         self._total: dict[str, float] = {}
+        self._known = bool(workers or most)
         for worker in workers.values():
             for name, amount in (worker.get("resources") or {}).items():
-                self._most[name] = max(self._most.get(name, 0.0), float(amount))
+                self.most[name] = max(self.most.get(name, 0.0), float(amount))
                 self._total[name] = self._total.get(name, 0.0) + float(amount)
 
     def asked(self, wanted: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:
@@ -37,10 +46,12 @@ class Labels:
             if amount <= 0:
                 continue
             label = self._label(name)
-            if label is not None and amount <= self._most[label]:
+            if not self._known and name not in _OPTIONAL:
+                asked[_KNOWN.get(name, (name,))[0]] = amount
+            elif label is not None and amount <= self.most[label]:
                 asked[label] = amount
             elif label is not None:
-                lacking.append(f"{amount:g} {name} (one worker has {self._most[label]:g} at most)")
+                lacking.append(f"{amount:g} {name} (one worker has {self.most[label]:g} at most)")
             elif name not in _OPTIONAL:
                 lacking.append(f"{amount:g} {name} (no worker has any)")
         return asked, lacking
@@ -48,7 +59,7 @@ class Labels:
     def gpus(self) -> float:
         """How many GPUs there are in all."""
         label = self._label("gpus")
-        return self._total[label] if label else 0.0
+        return self._total.get(label, 0.0) if label else 0.0
 
     def custom(self) -> dict[str, float]:
         """What there is in all under the cluster's own names."""
@@ -57,6 +68,6 @@ class Labels:
 
     def _label(self, name: str) -> str | None:
         for label in _KNOWN.get(name, (name,)):
-            if label in self._most:
+            if label in self.most:
                 return label
         return None
