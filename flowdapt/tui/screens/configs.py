@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from flowdapt.domain.wording import amount
 from flowdapt.domain.yaml_writing import to_yaml
-from flowdapt.tui.keys import Key
 from flowdapt.tui.model.news import RESOURCES
 from flowdapt.tui.model.resources import ConfigRow, config_rows
 from flowdapt.tui.model.words import age
+from flowdapt.tui.screens.actions.documents import DocumentActions
 from flowdapt.tui.screens.listing import LISTED, Listing
 from flowdapt.tui.screens.workflows import yaml_of
 from flowdapt.tui.widgets.prose import Prose
@@ -34,7 +34,7 @@ _COLUMNS: tuple[Column[ConfigRow], ...] = (
 )  # fmt: skip
 
 
-class Configs(Listing[ConfigRow]):
+class Configs(DocumentActions, Listing[ConfigRow]):
     """The view on key 5."""
 
     KEYS = (*LISTED, "edit", "diff", "apply", "delete", "describe")
@@ -43,10 +43,10 @@ class Configs(Listing[ConfigRow]):
     PARTS = (RESOURCES,)
     EMPTY = "no config: workflows get no values besides their input"
 
-    def why_not(self, key: Key) -> str | None:
-        if key.id in {"edit", "diff", "delete"} and self.current is None:
-            return "there is no config"
-        return super().why_not(key)
+    document_kind = "config"
+
+    def chosen_documents(self) -> list[str]:
+        return [row.name for row in self.rows.chosen]
 
     async def read(self) -> Sequence[ConfigRow]:
         async with asyncio.TaskGroup() as group:

@@ -96,7 +96,7 @@ class Events(View):
 
     # --- the pane --------------------------------------------------------------------------------
 
-    def on_paged_table_moved(self, event: PagedTable.Moved) -> None:
+    def on_paged_table_moved(self) -> None:
         self._tell()
 
     def on_paged_table_opened(self, event: PagedTable.Opened) -> None:

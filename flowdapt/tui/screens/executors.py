@@ -7,8 +7,8 @@ from typing import Any
 
 from flowdapt.domain.executor_profile import ExecutorView
 from flowdapt.domain.wording import amount, short, size
-from flowdapt.tui.keys import Key
 from flowdapt.tui.model.news import SYSTEM
+from flowdapt.tui.screens.actions.executors import ExecutorActions
 from flowdapt.tui.screens.listing import LISTED, Listing
 from flowdapt.tui.widgets.prose import Prose
 from flowdapt.tui.widgets.table import Cell, Column
@@ -54,7 +54,7 @@ _COLUMNS: tuple[Column[ExecutorView], ...] = (
 )
 
 
-class Executors(Listing[ExecutorView]):
+class Executors(ExecutorActions, Listing[ExecutorView]):
     """The view on key 6."""
 
     KEYS = (*LISTED, "use", "why", "delete", "describe")
@@ -64,13 +64,8 @@ class Executors(Listing[ExecutorView]):
     WATCHES = True
     EMPTY = "no executor"
 
-    def why_not(self, key: Key) -> str | None:
-        row = self.current
-        if key.id == "use" and row is not None and row.active:
-            return "it is the active executor"
-        if key.id == "delete" and row is not None and row.built_in:
-            return "it is built in"
-        return super().why_not(key)
+    def chosen_executor(self) -> ExecutorView | None:
+        return self.current
 
     async def read(self) -> Sequence[ExecutorView]:
         return list(await self.client.executors.list())

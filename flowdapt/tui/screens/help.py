@@ -49,13 +49,16 @@ def _told(view: View) -> Text:
 
 
 def _row(view: View, key: Key) -> Text:
+    """Return a key: what it does, or why it does nothing just now, and its name for remapping."""
     app: FlowdaptApp = view.desk
     off = view.why_not(key)
     name = shown_key(app.keymap_of(key), every=True)
-    words = key.words + (f": {key.help}" if key.help else "")
-    pieces = [(f"  {name:<12}", f"bold {app.colour('dim' if off else 'key')}"),
-              (f"{words}", app.colour("dim") if off else "")]  # fmt: skip
-    if off:
-        pieces.append((f"   off: {off}", app.colour("warn")))
-    pieces.append((f"   [{key.id}]", app.colour("dim")))
-    return line(pieces)
+    told = f"off: {off}" if off else key.help
+    return line(
+        [
+            (f"  {name:<17}", f"bold {app.colour('dim' if off else 'key')}"),
+            (key.words, app.colour("dim") if off else ""),
+            (f": {told}" if told else "", app.colour("warn") if off else ""),
+            (f"   [{key.id}]", app.colour("dim")),
+        ]
+    )

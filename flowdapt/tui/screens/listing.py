@@ -133,7 +133,7 @@ class Listing(View, Generic[R]):
 
     # --- the pane --------------------------------------------------------------------------------
 
-    def on_paged_table_moved(self, event: PagedTable.Moved) -> None:
+    def on_paged_table_moved(self) -> None:
         self._tell_again()
 
     def on_paged_table_opened(self, event: PagedTable.Opened) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowdapt.domain.fire import Fire
-from flowdapt.domain.trigger_views import TriggerState, TriggerStatus
+from flowdapt.domain.trigger_views import TriggerStatus
 from flowdapt.domain.wording import coarse
-from flowdapt.tui.keys import Key
 from flowdapt.tui.model.news import RESOURCES, TRIGGERS
 from flowdapt.tui.model.words import age
+from flowdapt.tui.screens.actions.documents import DocumentActions
+from flowdapt.tui.screens.actions.triggers import TriggerActions
 from flowdapt.tui.screens.listing import LISTED, Listing
 from flowdapt.tui.screens.sheet import SHEET_KEYS, Sheet
 from flowdapt.tui.screens.workflows import yaml_of
@@ -56,7 +57,7 @@ _COLUMNS: tuple[Column[TriggerStatus], ...] = (
 )
 
 
-class Triggers(Listing[TriggerStatus]):
+class Triggers(TriggerActions, DocumentActions, Listing[TriggerStatus]):
     """The view on key 4."""
 
     KEYS = (*LISTED, "fire", "pause", "test", "why", "edit", "diff", "apply", "delete", "describe")
@@ -65,14 +66,13 @@ class Triggers(Listing[TriggerStatus]):
     PARTS = (TRIGGERS, RESOURCES)
     EMPTY = "no rule: nothing starts by itself"
 
-    def why_not(self, key: Key) -> str | None:
-        rule = self.current
-        needs_one = {"fire", "pause", "test", "why", "edit", "diff", "delete"}
-        if key.id in needs_one and rule is None:
-            return "there is no rule"
-        if key.id in {"fire", "test"} and rule is not None and rule.state is TriggerState.BROKEN:
-            return f"the rule is broken: {rule.broken}"
-        return super().why_not(key)
+    document_kind = "trigger_rule"
+
+    def chosen_rules(self) -> list[TriggerStatus]:
+        return self.rows.chosen
+
+    def chosen_documents(self) -> list[str]:
+        return [rule.name for rule in self.rows.chosen]
 
     async def read(self) -> Sequence[TriggerStatus]:
         return (await self.client.triggers.list(limit=_MOST)).items
@@ -90,7 +90,7 @@ class Triggers(Listing[TriggerStatus]):
         self.desk.copy("---\n".join(map(yaml_of, found)))
 
 
-class Trigger(Sheet):
+class Trigger(TriggerActions, DocumentActions, Sheet):
     """Everything about one rule."""
 
     KEYS = (*SHEET_KEYS, "fire", "pause", "test", "why", "edit", "diff", "delete")
@@ -100,13 +100,22 @@ class Trigger(Sheet):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name_shown = name
+        self._rule: TriggerStatus | None = None
+
+    document_kind = "trigger_rule"
+
+    def chosen_rules(self) -> list[TriggerStatus]:
+        return [] if self._rule is None else [self._rule]
+
+    def chosen_documents(self) -> list[str]:
+        return [self.name_shown]
 
     @property
     def heading(self) -> str:
         return self.name_shown
 
     async def tell(self) -> Prose:
-        rule = await self.client.triggers.status(self.name_shown)
+        rule = self._rule = await self.client.triggers.status(self.name_shown)
         document = await self.client.resources.get("trigger_rule", self.name_shown)
         prose = await told_rule(self, rule, soon=10, lately=50)
         return prose.head("document").text(yaml_of(document))

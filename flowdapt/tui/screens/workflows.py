@@ -10,11 +10,12 @@ from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.domain.resource import Resource
 from flowdapt.domain.wording import coarse, duration
 from flowdapt.domain.yaml_writing import to_yaml
-from flowdapt.tui.keys import Key
 from flowdapt.tui.model.news import RESOURCES, RUNS, TRIGGERS
 from flowdapt.tui.model.pulse import Pulse
 from flowdapt.tui.model.resources import WorkflowRow, needs_of, workflow_rows
 from flowdapt.tui.model.words import age, error_line, state_of, took
+from flowdapt.tui.screens.actions.documents import DocumentActions
+from flowdapt.tui.screens.actions.workflows import WorkflowActions
 from flowdapt.tui.screens.listing import LISTED, Listing
 from flowdapt.tui.screens.sheet import SHEET_KEYS, Sheet
 from flowdapt.tui.widgets.prose import Prose
@@ -52,7 +53,7 @@ _COLUMNS: tuple[Column[WorkflowRow], ...] = (
 )  # fmt: skip
 
 
-class Workflows(Listing[WorkflowRow]):
+class Workflows(WorkflowActions, DocumentActions, Listing[WorkflowRow]):
     """The view on key 2."""
 
     KEYS = (*LISTED, "run", "edit", "diff", "apply", "delete", "describe")
@@ -64,10 +65,13 @@ class Workflows(Listing[WorkflowRow]):
     async def read(self) -> Sequence[WorkflowRow]:
         return await read_rows(self.client)
 
-    def why_not(self, key: Key) -> str | None:
-        if key.id in {"run", "edit", "diff", "delete"} and self.current is None:
-            return "there is no workflow"
-        return super().why_not(key)
+    document_kind = "workflow"
+
+    def chosen_workflows(self) -> list[str]:
+        return [row.name for row in self.rows.chosen]
+
+    def chosen_documents(self) -> list[str]:
+        return self.chosen_workflows()
 
     async def tell(self, row: WorkflowRow) -> Prose:
         prose = Prose(self.desk)
@@ -87,7 +91,7 @@ class Workflows(Listing[WorkflowRow]):
         self.desk.copy("---\n".join(map(yaml_of, documents)))
 
 
-class Workflow(Sheet):
+class Workflow(WorkflowActions, DocumentActions, Sheet):
     """Everything about one workflow."""
 
     KEYS = (*SHEET_KEYS, "run", "edit", "diff", "delete")
@@ -98,6 +102,14 @@ class Workflow(Sheet):
         super().__init__()
         self.name_shown = name
         self._row: WorkflowRow | None = None
+
+    document_kind = "workflow"
+
+    def chosen_workflows(self) -> list[str]:
+        return [self.name_shown]
+
+    def chosen_documents(self) -> list[str]:
+        return [self.name_shown]
 
     @property
     def heading(self) -> str:

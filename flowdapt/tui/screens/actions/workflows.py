@@ -1,0 +1,77 @@
+"""What a person does to workflows: start a run, with a form for its input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from flowdapt.client.endpoints import runs as calls
+from flowdapt.client.repeating import new_key
+from flowdapt.domain.resource import Resource
+from flowdapt.domain.run import Run
+from flowdapt.tui.keys import Key
+from flowdapt.tui.model.form import Field, fields_of, shown
+from flowdapt.tui.screens.view import View
+from flowdapt.tui.widgets.form import Form
+
+__all__ = ["WorkflowActions"]
+
+_EXECUTOR = "executor"
+
+
+class WorkflowActions(View):
+    """Mixed into screens that show workflows; these say which are meant."""
+
+    def chosen_workflows(self) -> Sequence[str]:
+        """Return the names of the marked workflows, or of the one in sight."""
+        return ()
+
+    def why_not(self, key: Key) -> str | None:
+        if key.id == "run" and not self.chosen_workflows():
+            return "there is no workflow"
+        return super().why_not(key)
+
+    async def act_run(self, *words: str) -> None:
+        """Start a run of the workflow in sight, or of the one that is named."""
+        name = words[0] if words else self.chosen_workflows()[0]
+        document = await self.client.resources.get("workflow", name)
+        run = await self.desk.ask(await self._form(document))
+        if run is not None:
+            self.desk.open_detail("run", run.uid, "show")
+
+    async def _form(self, document: Resource) -> Form[Run]:
+        name = document.metadata.name
+        schema = document.spec.get("input_schema")
+        given = await self._last_input(name)
+        fields = fields_of(schema if isinstance(schema, dict) else None, given)
+        executor = Field(f"on {_EXECUTOR}", about="empty: the active one")
+        # The same key each time: what was sent and got no answer is not started twice.
+        key = new_key()
+
+        async def take(values: dict[str, Any], whole: dict[str, Any] | None) -> Run:
+            on = values.pop(executor.name, None)
+            input_ = values if whole is None else whole
+            run = await self.client.run(name, input_, executor=on, key=key)
+            self._note(name, input_, on)
+            return run
+
+        text = "" if fields is not None else json.dumps(given, indent=2, ensure_ascii=False)
+        about = str(document.spec.get("description") or "")
+        return Form(
+            f"Run {name}", [*(fields or ()), executor], take, json=None if fields is not None else text, text=about
+        )  # fmt: skip
+
+    async def _last_input(self, name: str) -> dict[str, Any]:
+        page = await self.client.ask(calls.list_(workflow=name, limit=1))
+        if not page.items:
+            return {}
+        run = await self.client.runs.get(page.items[0].uid)
+        return run.input if isinstance(run.input, dict) else {}
+
+    def _note(self, name: str, input_: dict[str, Any], executor: str | None) -> None:
+        given = [
+            word for key, value in input_.items() for word in ("--input", f"{key}={shown(value)}")
+        ]
+        on = ["--on", executor] if executor else []
+        self.desk.record.add(self.desk.now(), "run", name, *given, *on)

@@ -1,0 +1,333 @@
+"""What is done to things: it is asked for first, refusals stay where they are read, all is on the record."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowdapt.client.wire import Request
+from tests.tui.fake import FakeDaemon, a_run, new_app, refusal
+from tests.tui.furnished import furnish, resource, rule
+from tests.tui.snapshots import SIZES, compare
+from tests.tui.waiting import lines_of, still, text_of, until
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "epochs": {"type": "integer", "default": 5, "description": "how often all data are seen"},
+        "mode": {"enum": ["fast", "exact"]},
+        "verbose": {"type": "boolean"},
+    },
+    "required": ["mode"],
+    "additionalProperties": False,
+}
+
+
+def acts(app: Any) -> list[str]:
+    return [act.command for act in app.record.acts]
+
+
+def with_schema(daemon: FakeDaemon) -> None:
+    furnish(daemon)
+    train = resource("workflow", "train", {"input_schema": SCHEMA, "stages": []})
+    daemon.on("GET", "/api/v1/workflows/[^/]+", train)
+
+
+async def to_run_form(pilot: Any) -> None:
+    await until(pilot, lambda: len(pilot.app.view.table.rows) == 3)
+    await pilot.press("G", "r")
+    await until(pilot, lambda: "Run train" in text_of(pilot))
+
+
+async def test_a_run_is_started_from_a_form_made_of_the_schema(daemon: FakeDaemon) -> None:
+    with_schema(daemon)
+    sent: list[Any] = []
+
+    def started(request: Request, _: Any) -> Any:
+        sent.append(json.loads(request.body))
+        return a_run(77, "running", workflow="train")
+
+    daemon.on("POST", "/api/v1/workflows/train/runs", started)
+    app = new_app(daemon, "workflows")
+    async with app.run_test(size=(100, 40)) as pilot:
+        await to_run_form(pilot)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "it is required" in text_of(pilot))
+        assert sent == []
+        await pilot.press(*"exact", "ctrl+s")
+        await until(pilot, lambda: bool(sent))
+        assert sent[0]["input"] == {"epochs": 5, "mode": "exact"}
+        assert acts(app) == ["flowdapt run train --input epochs=5 --input mode=exact"]
+
+
+async def test_what_the_daemon_refuses_stands_at_its_field_and_nothing_typed_is_lost(
+    daemon: FakeDaemon,
+) -> None:
+    with_schema(daemon)
+    keys: list[str | None] = []
+
+    def refuse(request: Request, _: Any) -> Any:
+        keys.append(dict(request.headers).get("idempotency-key"))
+        answer = refusal(422, "run.invalid_input", "the input does not fit")
+        body = json.loads(answer.body) | {
+            "errors": [{"loc": ["epochs"], "msg": "at most 3", "code": "x"}]
+        }
+        return type(answer)(422, answer.headers, json.dumps(body).encode())
+
+    daemon.on("POST", "/api/v1/workflows/train/runs", refuse)
+    async with new_app(daemon, "workflows").run_test(size=(100, 40)) as pilot:
+        await to_run_form(pilot)
+        await pilot.press("tab", *"fast", "ctrl+s")
+        await until(pilot, lambda: "at most 3" in text_of(pilot))
+        assert "fast" in text_of(pilot)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: len(keys) == 2)
+        assert keys[0] == keys[1] is not None, "the same attempt, sent again"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_the_form_looks_right(
+    daemon: FakeDaemon, theme: str, size: str, update_snapshots: bool
+) -> None:
+    with_schema(daemon)
+    app = new_app(daemon, "workflows", theme=theme)
+    async with app.run_test(size=SIZES[size]) as pilot:
+        await to_run_form(pilot)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "it is required" in text_of(pilot))
+        await still(pilot)
+        compare(app, f"run-form-{theme}-{size}", update=update_snapshots)
+
+
+async def test_a_cancel_is_asked_for_and_only_open_runs_are_meant(daemon: FakeDaemon) -> None:
+    daemon.runs = [a_run(1, "running"), a_run(2, "finished"), a_run(3, "queued")]
+    daemon.on("POST", "/api/v1/runs/[^/]+/cancel", daemon.runs[0])
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.view.table.rows) == 3)
+        await pilot.press("ctrl+a", "x")
+        await until(pilot, lambda: "Cancel 2 runs?" in text_of(pilot))
+        await pilot.press("n")
+        assert daemon.asked_for("POST", ".*cancel") == []
+        await pilot.press("x")
+        await until(pilot, lambda: "Cancel 2 runs?" in text_of(pilot))
+        await pilot.press("y")
+        await until(pilot, lambda: len(daemon.asked_for("POST", ".*cancel")) == 2)
+        await until(pilot, lambda: acts(app))
+        assert acts(app) == ["flowdapt runs cancel quiet-otter-0001 quiet-otter-0003"]
+
+
+async def test_an_ended_run_cannot_be_cancelled_and_the_key_says_so(daemon: FakeDaemon) -> None:
+    daemon.runs = [a_run(1, "failed")]
+    async with new_app(daemon).run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: pilot.app.view.table.rows)
+        await pilot.press("x")
+        await until(pilot, lambda: "it has ended: failed" in text_of(pilot))
+
+
+async def test_many_deletions_need_their_number_typed_and_refusals_are_summed_up(
+    daemon: FakeDaemon,
+) -> None:
+    daemon.runs = [a_run(number) for number in range(1, 9)]
+
+    def delete(request: Request, found: re.Match[str]) -> Any:
+        if found[1].endswith("3"):
+            return refusal(409, "run.open", "it is open")
+        return None
+
+    daemon.on("DELETE", "/api/v1/runs/([^/]+)", delete)
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.view.table.rows) == 8)
+        await pilot.press("ctrl+a", "D")
+        await until(pilot, lambda: "Delete 8 runs?" in text_of(pilot))
+        await pilot.press("y", "enter")
+        assert daemon.asked_for("DELETE", ".*") == []
+        await pilot.press("backspace", "8", "enter")
+        await until(pilot, lambda: len(daemon.asked_for("DELETE", ".*")) == 8)
+        await until(pilot, lambda: "deleted 7 of 8; refused:" in text_of(pilot))
+
+
+async def test_a_retry_takes_an_edited_input_from_the_start_and_else_what_failed(
+    daemon: FakeDaemon,
+) -> None:
+    daemon.runs = [a_run(1, "failed", input={"a": 1})]
+    sent: list[Any] = []
+
+    def retried(request: Request, _: Any) -> Any:
+        sent.append(json.loads(request.body))
+        return a_run(9, "running")
+
+    daemon.on("POST", "/api/v1/runs/[^/]+/retry", retried)
+    async with new_app(daemon).run_test(size=(100, 40)) as pilot:
+        for edited in (False, True):
+            await until(pilot, lambda: pilot.app.view.table and pilot.app.view.table.rows)
+            await pilot.press("R")
+            await until(pilot, lambda: "Retry quiet-otter-0001" in text_of(pilot))
+            if edited:
+                area = pilot.app.screen.query_one("#form-json")
+                area.text = '{"a": 2}'
+            await pilot.press("ctrl+s")
+            await until(pilot, lambda edited=edited: len(sent) == 1 + edited)
+            await pilot.press("escape")
+        assert sent == [{"start_from": "failed"}, {"input": {"a": 2}}]
+
+
+async def test_an_edit_is_shown_before_it_counts(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    furnish(daemon)
+    config = resource("config", "main", {"selector": {"type": "all"}, "data": {"trees": 100}})
+    daemon.on("GET", "/api/v1/configs/main", config)
+    applied: list[bool] = []
+
+    def apply(request: Request, _: Any) -> Any:
+        dry = dict(request.query).get("dry_run") in {"true", "True"}
+        applied.append(dry)
+        diff = "--- main\n+++ main\n@@ -1 +1 @@\n-  trees: 100\n+  trees: 200"
+        item = {"kind": "config", "name": "main", "action": "updated", "revision": 4, "diff": diff}
+        return {"items": [item]}
+
+    daemon.on("POST", "/api/v1/apply", apply)
+    editor = tmp_path / "editor.sh"
+    editor.write_text("#!/bin/sh\nsed -i 's/100/200/' \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.delenv("VISUAL", raising=False)
+    app = new_app(daemon, "configs")
+    monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: app.view.table.rows)
+        await pilot.press("e")
+        await until(pilot, lambda: "+  trees: 200" in text_of(pilot))
+        assert applied == [True]
+        await pilot.press("y")
+        await until(pilot, lambda: applied == [True, False])
+        await until(pilot, lambda: acts(app) == ["flowdapt edit config main"])
+
+
+async def test_what_was_typed_stays_in_a_file_when_it_is_not_stored(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    furnish(daemon)
+    daemon.on("GET", "/api/v1/configs/main", resource("config", "main", {"data": {}}))
+    daemon.on("POST", "/api/v1/apply", lambda *_: refusal(422, "document.invalid", "no such field"))
+    editor = tmp_path / "editor.sh"
+    editor.write_text("#!/bin/sh\necho 'more: words' >> \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    app = new_app(daemon, "configs")
+    monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+    async with app.run_test(size=(120, 30), notifications=True) as pilot:
+        await until(pilot, lambda: app.view.table.rows)
+        await pilot.press("e")
+        await until(pilot, lambda: "no such field" in text_of(pilot))
+        await pilot.press("n")
+        await until(pilot, lambda: "your text is in" in text_of(pilot))
+    (kept,) = tmp_path.glob("flowdapt-config-main-*.yaml")
+    assert "more: words" in kept.read_text()
+
+
+async def test_a_switch_shows_its_checks_the_failed_first(daemon: FakeDaemon) -> None:
+    furnish(daemon)
+    findings = [
+        {"what": "reach", "level": "ok", "words": "scheduler reachable 3 ms"},
+        {"what": "plugin", "level": "failed", "words": "plugin nowcast 0.4.1 here, 0.3.9 on 2 of 6 workers", "code": "executor.plugin_skew", "fix": "install nowcast 0.4.1 there"},
+    ]  # fmt: skip
+    checked = {"name": "lab", "passed": False, "findings": findings, "took_s": 0.1}
+    daemon.on("POST", "/api/v1/executors/lab/check", checked)
+    sent: list[Any] = []
+
+    def switched(request: Request, _: Any) -> Any:
+        sent.append(json.loads(request.body))
+        return {"switched": True, "active": "lab", "previous": "local", "pinned": {"local": 1}, "findings": findings}  # fmt: skip
+
+    daemon.on("PUT", "/api/v1/active-executor", switched)
+    app = new_app(daemon, "executors")
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.view.table.rows) == 2)
+        await pilot.press("j", "u")
+        await until(pilot, lambda: "failed its checks" in text_of(pilot))
+        shown = [one for one in lines_of(pilot) if "nowcast" in one or "reachable" in one]
+        assert "nowcast" in shown[0]
+        await pilot.press("y")
+        await until(pilot, lambda: "now: lab" in text_of(pilot))
+        assert sent[0]["keep_going"] is True
+        assert acts(app) == ["flowdapt use lab --keep-going"]
+
+
+async def test_a_rule_is_paused_and_let_go_on(daemon: FakeDaemon) -> None:
+    furnish(daemon)
+    asked: list[str] = []
+
+    def change(request: Request, found: re.Match[str]) -> Any:
+        asked.append(f"{found[1]} {found[2]}")
+        return rule("nightly", "paused")
+
+    daemon.on("POST", "/api/v1/triggers/([^/]+)/(pause|resume)", change)
+    app = new_app(daemon, "triggers")
+    async with app.run_test(size=(100, 24)) as pilot:
+        await until(pilot, lambda: len(app.view.table.rows) == 3)
+        await pilot.press("p")
+        await until(pilot, lambda: asked == ["nightly pause"])
+        await pilot.press("j", "p")
+        await until(pilot, lambda: asked == ["nightly pause", "on_drift resume"])
+
+
+async def test_a_rule_is_tried_on_a_past_event_and_the_false_clause_is_seen(
+    daemon: FakeDaemon,
+) -> None:
+    furnish(daemon)
+    clause = {"text": "all of", "held": False, "children": [
+        {"text": "type eq x", "held": True}, {"text": "data.drift gt 0.3", "held": False, "reason": "it is 0.1"},
+    ]}  # fmt: skip
+    found = {
+        "rule": "on_drift",
+        "type": "condition",
+        "holds": False,
+        "fires": False,
+        "clause": clause,
+    }
+    daemon.on("POST", "/api/v1/triggers/on_drift/test", found)
+    app = new_app(daemon, "triggers")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: len(app.view.table.rows) == 3)
+        await pilot.press("j", "t")
+        await until(pilot, lambda: "on which event?" in text_of(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: "would not fire" in text_of(pilot))
+        assert "✖ data.drift gt 0.3   it is 0.1" in text_of(pilot)
+
+
+async def test_read_only_keeps_every_change_away(daemon: FakeDaemon) -> None:
+    furnish(daemon)
+    app = new_app(daemon, "triggers")
+    async with app.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.view.table.rows) == 3)
+        await pilot.press("!", "p", "f", "D", "e")
+        await until(pilot, lambda: "read-only: ! allows changes" in text_of(pilot))
+        assert not daemon.asked_for("POST", ".*")
+
+
+async def test_a_lost_connection_tells_what_was_done_and_what_not(daemon: FakeDaemon) -> None:
+    daemon.runs = [a_run(number, "running") for number in range(1, 4)]
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.view.table.rows) == 3)
+        await pilot.press("ctrl+a", "x")
+        await until(pilot, lambda: "Cancel 3 runs?" in text_of(pilot))
+        daemon.die()
+        await pilot.press("y")
+        await until(
+            pilot,
+            lambda: "cancelled 0 of 3, then the connection was lost" in text_of(pilot),
+            within_s=20,
+        )
