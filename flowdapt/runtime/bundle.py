@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import stat
+import threading
 import time
 import zipfile
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ _CACHES = frozenset({"__pycache__", "node_modules", "site-packages", "__pypackag
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 # A look at the tree costs this part of the time between two looks at most, up to the second number.
 _LOOKING_SHARE, _LOOK_EVERY_S = 4, 0.25
+# Runs that had a look of their own; forgetting them costs a look.
+_RUNS_MAX = 1000
 
 # Archive name -> path, and how the file was when it was found.
 Found = dict[str, tuple[str, int, int, int]]
@@ -82,14 +85,24 @@ class Packer:
         self._found: Found | None = None
         self._bundle = Bundle("", b"")
         self._look_at = 0.0
+        self._runs: set[str] = set()
+        self._one_at_a_time = threading.Lock()
 
-    def pack(self) -> Bundle:
+    def pack(self, run: str = "") -> Bundle:
         """Return the bundle of the files as they are now; raise TooLarge naming the largest ones.
 
-        Blocks while it reads the disk: milliseconds for the look, more after a change.
+        What was seen within the last quarter of a second may be taken for now, but not by the first
+        task of a run: whoever edits a file and then starts a run has the edit. Blocks while it reads
+        the disk: milliseconds for a look, more after a change. Any thread may call it.
         """
-        if self._found is not None and time.monotonic() < self._look_at:
+        with self._one_at_a_time:
+            if run in self._runs and time.monotonic() < self._look_at:
+                return self._bundle
+            self._look()
+            self._runs = {*self._runs, run} if len(self._runs) < _RUNS_MAX else {run}
             return self._bundle
+
+    def _look(self) -> None:
         began = time.monotonic()
         walk = _Walk(self._apart)
         for name, path in self._roots:
@@ -99,7 +112,6 @@ class Packer:
         if walk.found != self._found:
             self._bundle = _packed(walk, self._max_bytes)
             self._found = walk.found
-        return self._bundle
 
 
 class _Walk:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,27 @@ def test_an_unchanged_tree_is_not_read_twice_and_an_edit_is_seen(
     assert "user_modules/new.py" in names(one.pack().data)
     (project / "user_modules/new.py").unlink()
     assert one.pack().sha256 == second.sha256
+
+
+def test_a_run_sees_every_edit_from_before_it_began(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "_LOOK_EVERY_S", 60.0)
+    monkeypatch.setattr(bundle, "_LOOKING_SHARE", 1e9)
+    one = packer(project)
+    first = one.pack("run-1")
+    write(project / "user_modules/demo.py", "def answer():\n    return 2\n")
+    assert one.pack("run-1") is first, "its tasks come many a second, and may share a look"
+    second = one.pack("run-2")
+    assert second.sha256 != first.sha256
+    assert one.pack("run-1") is second
+
+
+def test_threads_that_pack_at_once_have_the_same_bundle(project: Path) -> None:
+    one = packer(project)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(one.pack, map(str, range(64))))
+    assert {id(each) for each in found} == {id(found[0])}
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class Lifter:
             if handle in self._lifted and self._lifted[handle][1].done()
         }
 
-    async def code(self, run: str) -> tuple[str, Future[Any] | None]:
+    async def code(self, run: str = "") -> tuple[str, Future[Any] | None]:
         """Return the hash of the user's code as it is now, and where it lies on the cluster."""
         bundle = await asyncio.to_thread(self._packer.pack, run)
         if bundle.sha256 != self._code[0] or _is_gone(self._code[1]):

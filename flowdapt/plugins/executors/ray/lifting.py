@@ -43,9 +43,9 @@ class Lifter:
         """Return the references of those that were lifted."""
         return {h: self._lifted[h][1].result() for h in handles if h in self._lifted}
 
-    async def code(self) -> tuple[str, Any]:
+    async def code(self, run: str = "") -> tuple[str, Any]:
         """Return the hash of the user's code as it is now, and where it lies on the cluster."""
-        bundle = await asyncio.to_thread(self._packer.pack)
+        bundle = await asyncio.to_thread(self._packer.pack, run)
         if bundle.sha256 != self._code[0]:
             self._code = (bundle.sha256, await asyncio.to_thread(ray.put, bundle.data))
         return self._code
