@@ -23,6 +23,8 @@ from flowdapt.services.dispatch import Dispatcher
 
 __all__ = ["Attempts", "SecretSource"]
 
+_AGAIN_S = 0.1
+
 
 class SecretSource(Protocol):
     """Where declared secrets come from."""
@@ -85,6 +87,8 @@ class Attempts:
                 outcome = await dispatcher.executor.execute(call, hear if scouts else emit)
             except ExecutorUnavailable as error:
                 dispatcher.failed(error.message)
+                # An executor that was lost is about to say so itself, and knows why.
+                await trio.sleep(_AGAIN_S)
             else:
                 if not isinstance(outcome, Lost):
                     dispatcher.succeeded()

@@ -6,6 +6,7 @@ stumbles is `circuit.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -157,7 +158,7 @@ class Seat:
         in_s = self._next_at - trio.current_time()
         if self._ready:
             in_s = self.dispatcher.circuit.next_try_s or 0.0
-        return f"next try in {in_s:.0f} s" if in_s > 0 else "it is being tried"
+        return f"next try in {math.ceil(in_s)} s" if in_s > 0 else "it is being tried"
 
     async def opened(self) -> str | None:
         """Return None once it is open, or in words why it is not: bounded, also when it hangs."""

@@ -9,7 +9,12 @@ import trio
 from trio.testing import MockClock
 
 from flowdapt.domain.errors import Conflict, ExecutorUnavailable, InvalidInput, NotFound
-from flowdapt.domain.events import EXECUTOR_SCALED, EXECUTOR_STARTED, EXECUTOR_STOPPED
+from flowdapt.domain.events import (
+    EXECUTOR_SCALED,
+    EXECUTOR_STARTED,
+    EXECUTOR_STOPPED,
+    EXECUTOR_UNAVAILABLE,
+)
 from flowdapt.domain.executor_profile import NewProfile
 from flowdapt.domain.run import RunState
 from flowdapt.domain.task import ErrorInfo, Finished, Lost, Outcome, TaskCall
@@ -224,6 +229,14 @@ async def test_tasks_in_flight_when_it_is_lost_run_again(autojump_clock: MockClo
             await self.broken.wait()
             return Lost("gone", ErrorInfo("flowdapt.WorkerLost", "the cluster is gone"))
 
+        async def run(
+            self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        ) -> None:
+            try:
+                await super().run(task_status=task_status)
+            finally:
+                await trio.sleep(0.05)
+
     made: list[FakeExecutor] = []
 
     def make(_options: dict[str, Any]) -> FakeExecutor:
@@ -233,8 +246,10 @@ async def test_tasks_in_flight_when_it_is_lost_run_again(autojump_clock: MockClo
     async with yard(make=make) as y:
         run = await y.submit("dask")
         await trio.sleep(1)
-        made[0].break_down("gone")
+        made[0].break_down("the scheduler was killed")
         ended = await y.ended(run)
+        told = await y.store.list_events(types=[EXECUTOR_UNAVAILABLE])
+        assert [event.data["reason"] for event in told] == ["the scheduler was killed"]
         assert ended.state is RunState.FINISHED
         assert ended.stages[0].losses == 1
         assert len(made[1].calls) == 1
