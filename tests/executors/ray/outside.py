@@ -21,7 +21,7 @@ from tests.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["LOOPBACK", "OutsideRay", "outside_ray"]
+__all__ = ["LOOPBACK", "OutsideRay", "free_port", "outside_ray"]
 
 # With it Ray takes 127.0.0.1 for what it is; clients of such a cluster need it as well.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -32,7 +32,7 @@ class OutsideRay:
 
     def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.token_file = folder / "token"
         self.token_file.write_text(secrets.token_hex(32), encoding="ascii")
         self._log = (folder / "log").open("wb")
@@ -100,7 +100,8 @@ def outside_ray(options: Sequence[str] = ()) -> Iterator[OutsideRay]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -15,9 +15,9 @@ from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.domain.task import Lost
 from flowdapt.plugins.executors.ray.executor import RayExecutor
 from flowdapt.plugins.executors.ray.options import RayOptions
-from flowdapt.testing.executor_calls import RunsExecutor, json_ref, until
+from flowdapt.testing.executor_calls import RunsExecutor, json_ref, lines_of, until
 from tests.executors.ray import bodies
-from tests.executors.ray.outside import LOOPBACK, OutsideRay, outside_ray
+from tests.executors.ray.outside import LOOPBACK, OutsideRay, free_port, outside_ray
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -156,6 +156,30 @@ class TestOwnFiles(_OnOutside):
         async with self.joined(shared, shares_files=False, storage=storage) as bench:
             assert await bench.value(bench.call(f"{BODIES}:save")) == "saved"
             assert (self.folder / "shared").is_dir()
+
+
+class TestByClient(_OnOutside):
+    async def test_a_client_server_in_between_changes_nothing(self) -> None:
+        port = free_port()
+        with outside_ray([f"--ray-client-server-port={port}"]) as cluster:
+            there = {"address": f"ray://127.0.0.1:{port}", "shares_files": False}
+            async with self.joined(cluster, **there, connect_timeout=30) as bench:
+                assert await bench.value(bench.call("speak", "hello")) == "hello"
+                assert "printed: hello" in lines_of(bench.events)
+                large = (await bench.finished(bench.call("everything", LARGE))).value
+                assert large.kind == "cluster"
+                assert await bench.value(bench.call("type_name", large)) == "list"
+                stored = await bench.executor.store(large, "run/large")
+                assert bench.decode(stored) == [LARGE]
+                failed = await bench.failed(bench.call("fail"))
+                assert failed.error.message == "no such luck"
+                lost = await bench.lost(bench.call("die", 7))
+                assert "code 7" in lost.error.message
+                witness = self.folder / "witness"
+                call = bench.call("run_for_ever", str(witness), grace_s=0.5)
+                assert await bench.cancelled(call, witness.exists) < 2.5
+                rows = await bench.executor.check()
+                assert [row for row in rows if row.level == "failed"] == []
 
 
 class TestShared(_OnOutside):

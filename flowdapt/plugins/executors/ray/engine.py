@@ -18,16 +18,15 @@ from ray import exceptions as errors
 
 from flowdapt.domain.errors import ExecutorUnavailable, MissingObject
 from flowdapt.domain.handles import handles_of, only_held
-from flowdapt.domain.task import ErrorInfo, Failed, Lost, ValueRef
+from flowdapt.domain.task import ValueRef
 from flowdapt.plugins.bridge.engine import Engine, Report, Say
-from flowdapt.plugins.executors.ray import checks, remote
+from flowdapt.plugins.executors.ray import checks, losses, remote
 from flowdapt.plugins.executors.ray.lifting import Lifter
 from flowdapt.plugins.executors.ray.session import Session, in_thread
 from flowdapt.plugins.executors.ray.shares import Labels, living, state_of
 from flowdapt.plugins.executors.ray.words import Listener, Told
 from flowdapt.runtime.bundle import Packer
 from flowdapt.runtime.frames import read_message
-from flowdapt.runtime.verdicts import lost
 
 if TYPE_CHECKING:
     from flowdapt.domain.finding import Finding
@@ -141,14 +140,14 @@ class RayEngine(Engine):
     async def execute(self, call: TaskCall, say: Say) -> Outcome:
         asked, lacking = self._labels.asked(call.resources, autoscales=self._options.autoscales)
         if lacking:
-            return _unfit(call, lacking)
+            return losses.unfit(call, lacking)
         sha256, code = "", None
         if self._lifter is not None:
             call = await self._lifter.lift(call)
-            sha256, code = await self._lifter.code()
+            sha256, code = await self._lifter.code(call.run.uid)
         held, missing = self._inputs(call)
         if missing:
-            return _missing(call, missing)
+            return losses.missing(call, missing)
         errand = remote.Errand(
             call,
             self._there,
@@ -162,10 +161,12 @@ class RayEngine(Engine):
         name = f"{call.run.workflow}.{call.stage}"
         function = self._function.options(num_returns=2, max_retries=0, name=name, **asked)
         reply, value = function.remote(_encode(errand), list(held), code, *held.values())
+        # Whoever cancels waits for the end as well, so the waiting itself is never cancelled.
+        ended = asyncio.ensure_future(_wait_for(reply))
         try:
-            return await self._outcome(errand, told, reply, value, held)
+            return await self._outcome(errand, told, asyncio.shield(ended), value, held)
         except asyncio.CancelledError:
-            await _stop(reply, call.grace_s)
+            await _stop(reply, ended, call.grace_s)
             raise
         finally:
             del self._running[errand.handle]
@@ -186,15 +187,18 @@ class RayEngine(Engine):
         return found, sorted(needed - found.keys())
 
     async def _outcome(
-        self, errand: remote.Errand, told: Told, reply: Any, value: Any, held: dict[str, Any]
+        self,
+        errand: remote.Errand,
+        told: Told,
+        ending: asyncio.Future[bytes | Exception],
+        value: Any,
+        held: dict[str, Any],
     ) -> Outcome:
         call = errand.call
-        try:
-            ended = _read_reply(await reply)
-        except errors.RayTaskError as error:
-            return self._failed(call, error, held)
-        except (errors.RayError, ConnectionError) as error:
-            return self._broken(call, error, held)
+        reply = await ending
+        if isinstance(reply, Exception):
+            return self._broken(call, reply, held)
+        ended = _read_reply(reply)
         *events, outcome = read_message(ended.message)
         await told.heard(ended.words)
         told.tell(events)
@@ -202,30 +206,16 @@ class RayEngine(Engine):
             self._copies[errand.handle] = _Copy(call.run.uid, value, ended.node)
         return outcome  # type: ignore[return-value]  # the last word of a message is the outcome
 
-    def _failed(self, call: TaskCall, error: errors.RayTaskError, held: dict[str, Any]) -> Outcome:
-        """Tell what came out of our own function in a worker: the body's errors are values."""
-        cause = getattr(error, "cause", None) or error
-        if isinstance(cause, ExecutorUnavailable):
-            raise cause
-        if isinstance(cause, ImportError) or "failed to import" in str(cause):
-            raise ExecutorUnavailable(
-                f"the workers cannot run tasks of flowdapt: {_last_line(cause)}",
-                fix="install the same flowdapt in the environment of the workers",
-            ) from error
-        return self._broken(call, cause, held)
-
-    def _broken(self, call: TaskCall, error: Any, held: dict[str, Any]) -> Outcome:
-        """Tell a task that Ray gave up."""
+    def _broken(self, call: TaskCall, error: Exception, held: dict[str, Any]) -> Outcome:
+        """Tell a task that Ray gave up: only errors of bodies are values."""
         self._doubted.set()
-        if isinstance(error, errors.ObjectLostError):
-            gone = [h for h, ref in held.items() if ref.hex() == error.object_ref_hex]
+        cause = losses.cause_of(error)
+        if isinstance(cause, errors.ObjectLostError):
+            gone = [h for h, ref in held.items() if ref.hex() == cause.object_ref_hex]
             for handle in gone:
                 self._copies.pop(handle, None)
-            return _missing(call, gone or sorted(held))
-        if isinstance(error, errors.RuntimeEnvSetupError):
-            raise ExecutorUnavailable(f"Ray cannot prepare its workers: {_last_line(error)}")
-        reason, words = _told_loss(error)
-        return Lost(reason, lost(call, words))
+            return losses.missing(call, gone or sorted(held))
+        return losses.told(call, cause)
 
     # -- values --------------------------------------------------------------------------------------
 
@@ -256,11 +246,11 @@ class RayEngine(Engine):
             raise self._unwritten(ref, error) from error
 
     def _unwritten(self, ref: ValueRef, error: Exception) -> Exception:
-        cause = getattr(error, "cause", None) or error
+        cause = losses.cause_of(error)
         if isinstance(cause, errors.ObjectLostError):
             self._copies.pop(ref.handle, None)
             return MissingObject(f"the cluster lost what was under {ref.handle}")
-        return ExecutorUnavailable(f"the value could not be written: {_last_line(error)}")
+        return ExecutorUnavailable(f"the value could not be written: {losses.last_line(error)}")
 
     async def check(self) -> list[Finding]:
         return await checks.rows(
@@ -277,41 +267,20 @@ class _Copy:
         self.node = node
 
 
-async def _stop(reply: Any, grace_s: float) -> None:
+async def _wait_for(reply: Any) -> bytes | Exception:
+    """Return what came of a remote call; the errors of Ray as values, for perhaps nobody waits."""
+    try:
+        data: bytes = await reply
+    except Exception as error:
+        return error
+    return data
+
+
+async def _stop(reply: Any, ended: asyncio.Future[Any], grace_s: float) -> None:
     """Have the task dropped or its body stopped; kill its worker when that does not help."""
     for force, seconds in ((False, grace_s + _STOP_S), (True, _STOP_S)):
         with suppress(Exception):
             ray.cancel(reply, force=force)
-        try:
-            async with asyncio.timeout(seconds):
-                with suppress(errors.RayError, ConnectionError):
-                    await reply
-                return
-        except TimeoutError:
-            continue
-
-
-def _told_loss(error: Any) -> tuple[str, str]:
-    if isinstance(error, errors.OutOfMemoryError):
-        return "killed", "Ray killed the worker because the memory of its node was used up"
-    if isinstance(error, errors.NodeDiedError):
-        return "killed", "the node of the Ray cluster that had the task is gone"
-    if isinstance(error, errors.WorkerCrashedError):
-        return "killed", "the Ray worker that had the task went away"
-    return "bridge", f"Ray gave the task up: {type(error).__name__}: {_last_line(error)}"
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
-
-
-def _missing(call: TaskCall, handles: list[str]) -> Lost:
-    words = f"inputs of the task are gone with their nodes: {', '.join(handles[:3])}"
-    return Lost("missing", lost(call, words), missing=tuple(handles))
-
-
-def _unfit(call: TaskCall, lacking: list[str]) -> Failed:
-    kind = "flowdapt.ResourceUnavailable"
-    words = f"no node of this Ray cluster can give {' and '.join(lacking)}"
-    return Failed(ErrorInfo(kind, words, stage=call.stage, retryable=False, bases=(kind,)))
+        done, _ = await asyncio.wait([ended], timeout=seconds)
+        if done:
+            return
