@@ -77,9 +77,8 @@ async def test_help_shows_the_keys_of_the_view_and_why_one_is_off(daemon: FakeDa
         await until(pilot, lambda: app.link.live)
         await pilot.press("question_mark")
         await until(pilot, lambda: "Keys of runs" in text_of(pilot))
-        line = next(one for one in lines_of(pilot) if "look into it" in one)
+        line = next(one for one in lines_of(pilot) if "[open]" in one)
         assert "off: there is no run" in line
-        assert "[open]" in line
         await pilot.press("escape")
         await until(pilot, lambda: "Keys of runs" not in text_of(pilot))
 
@@ -207,3 +206,15 @@ async def test_what_is_shown_is_exported_to_a_new_file_only(daemon: FakeDaemon, 
             await until(pilot, target.exists)
         assert "quiet-otter-0001" in target.read_text()
         await until(pilot, lambda: "File exists" in text_of(pilot))
+
+
+async def test_a_long_notice_is_read_with_the_keys(daemon: FakeDaemon) -> None:
+    app = new_app(daemon)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.link.live)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Keys of runs" in text_of(pilot))
+        assert "esc close" in text_of(pilot)
+        assert "[export]" not in text_of(pilot)
+        await pilot.press("space", "space", "space", "j")
+        await until(pilot, lambda: "[export]" in text_of(pilot))

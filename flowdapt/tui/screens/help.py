@@ -53,12 +53,12 @@ def _row(view: View, key: Key) -> Text:
     app: FlowdaptApp = view.desk
     off = view.why_not(key)
     name = shown_key(app.keymap_of(key), every=True)
-    told = f"off: {off}" if off else key.help
+    told = f"   off: {off}" if off else f": {key.help}" if key.help else ""
     return line(
         [
             (f"  {name:<17}", f"bold {app.colour('dim' if off else 'key')}"),
             (key.words, app.colour("dim") if off else ""),
-            (f": {told}" if told else "", app.colour("warn") if off else ""),
+            (told, app.colour("warn") if off else ""),
             (f"   [{key.id}]", app.colour("dim")),
         ]
     )

@@ -23,6 +23,8 @@ class Dialog(ModalScreen[T]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "refuse", "no", priority=True)]
     hint = "esc no"
+    # Whether its text is what the keys move in.
+    reads = False
 
     def __init__(self, title: str, text: str | Text = "") -> None:
         super().__init__()
@@ -32,7 +34,7 @@ class Dialog(ModalScreen[T]):
         with Vertical(id="dialog"):
             yield SafeText(self._title, id="dialog-title")
             if self._text:
-                with VerticalScroll(id="dialog-text", can_focus=False):
+                with VerticalScroll(id="dialog-text", can_focus=self.reads):
                     yield SafeText(self._text)
             yield from self.asked()
             yield SafeText(self.hint, id="dialog-hint")
@@ -48,8 +50,16 @@ class Dialog(ModalScreen[T]):
 class Notice(Dialog[None]):
     """Tell something that is longer than a toast."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q", "refuse", "close")]
-    hint = "esc close"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,q", "refuse", "close"),
+        Binding("j", "move(1)", "down"), Binding("k", "move(-1)", "up"),
+        Binding("space", "move(10)", "page down"),
+    ]  # fmt: skip
+    hint = "j k move   esc close"
+    reads = True
+
+    def action_move(self, by: int) -> None:
+        self.query_one("#dialog-text").scroll_relative(y=by, animate=False)
 
 
 class Confirm(Dialog[bool]):
