@@ -182,12 +182,16 @@ def _plugin(name: str, mine: Facts, workers: Sequence[Facts]) -> Iterator[Findin
     if all(one == version for one in theirs):
         return
     pinned = _pinned(_text(mine, "distribution") or name, version)
+    # What is somebody's folder here can be had nowhere else.
+    instead = (
+        ", or set shares_files=false: its sources then go along" if mine.get("editable") else ""
+    )
     yield Finding(
         what=f"plugin {name}",
         level="failed",
         words=f"plugin {name} {_against(version, theirs)}",
         code="executor.plugin_skew",
-        fix=f"install {pinned} in the workers' environment",
+        fix=f"install {pinned} in the workers' environment{instead}",
     )
 
 
