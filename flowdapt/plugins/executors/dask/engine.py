@@ -148,9 +148,7 @@ class DaskEngine(Engine):
         client = getattr(self, "_client", None)
         if client is not None:
             with suppress(Exception):
-                client._send_to_scheduler(  # noqa: SLF001  (what Dask's own Queue does)
-                    {"op": "queue_release", "name": self._queue}
-                )
+                self._release_queue(self._queue)
                 await asyncio.wait_for(client.close(timeout=_CLOSE_S), _CLOSE_S)
         if self._cluster is not None:
             await self._cluster.close()
@@ -225,6 +223,7 @@ class DaskEngine(Engine):
             sha256=sha256,
         )
         task = self._tasks[errand.key] = _Task(call.task_key, say)
+        making = asyncio.ensure_future(self._make_place(errand.key)) if errand.guard else None
         future = self._client.submit(
             remote.run_task,
             _encode(errand),
@@ -244,11 +243,19 @@ class DaskEngine(Engine):
         finally:
             del self._tasks[errand.key]
             future.release()
-            if errand.guard and self._is_connected():
-                with suppress(Exception):
-                    await asyncio.wait_for(
-                        self._client.scheduler.event_clear(name=errand.key), _CLOSE_S
-                    )
+            if making is not None:
+                making.cancel()
+                self._release_queue(errand.key)
+
+    async def _make_place(self, key: str) -> None:
+        """Make the queue whose one place is taken by whoever begins the attempt."""
+        await self._client.scheduler.queue_create(name=key, maxsize=1)
+
+    def _release_queue(self, name: str) -> None:
+        with suppress(Exception):
+            self._client._send_to_scheduler(  # noqa: SLF001  (what Dask's own Queue does)
+                {"op": "queue_release", "name": name}
+            )
 
     def _inputs(self, call: TaskCall) -> tuple[dict[str, Future[Any]], list[str]]:
         """Return the live copies that the call needs, and the handles that nothing stands for."""

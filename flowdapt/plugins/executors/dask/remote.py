@@ -33,6 +33,8 @@ __all__ = ["BeganBefore", "Errand", "Reply", "TellCancels", "read_probe", "run_t
 # A word that does not reach the scheduler in this time is dropped: the outcome brings what matters.
 _WORD_S = 5.0
 _LAST_WORD_S = 1.0
+_FULL_S = 0.2
+_TRIES, _RETRY_S = 100, 0.01
 
 
 class BeganBefore(Exception):
@@ -45,7 +47,7 @@ class Errand(msgspec.Struct, frozen=True):
     key     the name of the attempt, for Dask the key of the task.
     handle  the key of its value, when it is kept.
     client  whose the value is; queue  where words go; sha256  which code, empty: what lies here.
-    guard   ask the scheduler whether the attempt has begun before.
+    guard   begin only when the attempt's own queue at the scheduler has its one place free.
     memory  cluster memory lies on the cluster; else in files that all workers see.
     """
 
@@ -135,9 +137,17 @@ def _call(worker: Worker, work: Any, seconds: float | None = None) -> Any:
 
 
 async def _begin(worker: Worker, key: str) -> None:
-    if await worker.scheduler.event_is_set(name=key):
-        raise BeganBefore(key)
-    await worker.scheduler.event_set(name=key)
+    """Take the one place in the queue of this attempt; a second beginning finds it full, or gone."""
+    for _ in range(_TRIES):
+        try:
+            await worker.scheduler.queue_put(name=key, data=True, timeout=_FULL_S)
+        except TimeoutError:
+            break
+        except KeyError:  # the bridge has it made while the task is on its way
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return
+    raise BeganBefore(key)
 
 
 async def _keep(worker: Worker, errand: Errand, kept: Pickled) -> None:
