@@ -116,7 +116,9 @@ class Listing(View, Generic[R]):
         self.draw()
 
     def draw(self) -> None:
-        """Show the rows that were read, found and sorted."""
+        """Show the rows that were read, found and sorted; an answer may come after the screen has gone."""
+        if not self.query("#rows"):
+            return
         found = [row for row in self._read if self.sought.lower() in self._words_of(row)]
         if self._order is not None:
             at, down = self._order
@@ -145,6 +147,8 @@ class Listing(View, Generic[R]):
     async def _tell(self) -> None:
         # Who holds a key down passes many rows; only the one they stop at is asked about.
         await asyncio.sleep(_STILL_S)
+        if not self.query("#rows"):
+            return
         row, pane = self.current, self.query_one(Pane)
         if row is None:
             pane.show(None)
