@@ -18,6 +18,7 @@ from flowdapt.api.guard import Framework, Guard
 from flowdapt.api.server import Deadlines, Server
 from flowdapt.api.socket import UnixSocket
 from flowdapt.api.stream import framed
+from flowdapt.domain.events import EventDraft
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.plugins.manager import PluginInfo
 from flowdapt.runtime.artifact_store import ArtifactStore
@@ -70,6 +71,13 @@ class NoControl:
         return []
 
 
+class QuietExecutors(Executors):
+    """Opens and switches, and leaves the journal to the tests."""
+
+    def _tell(self, event: EventDraft) -> None:
+        pass
+
+
 @dataclass
 class Api:
     """One API under test: `client` reaches it without a socket, `connect` through one."""
@@ -116,7 +124,7 @@ async def running_api(
         await store.open()
         executor = FakeExecutor()
         kinds = FakeKinds({kind: lambda _options: FakeExecutor() for kind in ("dask", "ray")})
-        executors = Executors(
+        executors = QuietExecutors(
             store=store, broker=broker, find_kinds=lambda: kinds, local=lambda: executor
         )
         switch = Switch(store=store, executors=executors)
