@@ -71,7 +71,6 @@ class Hosted:
         self._running: dict[str, Child | None] = {}
         self._doomed: set[str] = set()
         self._numbers = itertools.count(1)
-        self._starter = _Starter()
         self._tending = False
 
     def run(self, call: TaskCall, held: Mapping[str, Pickled], say: Say, handle: str) -> Done:
@@ -117,6 +116,11 @@ class Hosted:
         with self._lock:
             return {handle: child.pid for handle, child in self._running.items() if child}
 
+    @property
+    def is_unused(self) -> bool:
+        """Say whether no process runs or waits for a task."""
+        return not (self._running or self._idle)
+
     def close(self) -> None:
         """End all processes; tasks that run are cancelled."""
         with self._lock:
@@ -141,7 +145,7 @@ class Hosted:
                     if pair[0].alive:
                         return pair[0]
                     fitting = self._idle
-        return self._starter.start(self._start)
+        return _starter.start(self._start)
 
     def _start(self) -> Child:
         mark = f"{os.environ.get(MARK, 'cluster:')}{os.getpid()}.{next(self._numbers)}:"
@@ -221,6 +225,10 @@ class _Starter:
             self._done.set()
 
 
+# One for all: each edit of the user's code makes another environment.
+_starter = _Starter()
+
+
 # -- values ----------------------------------------------------------------------------------------
 
 
@@ -262,12 +270,17 @@ def _kept(
 
 _lock = threading.Lock()
 _all: dict[tuple[WorkerEnvironment, bool], Hosted] = {}
+_KEPT_MAX = 8
 
 
 def hosted_in(environment: WorkerEnvironment, *, shares_files: bool = True) -> Hosted:
-    """Return the one `Hosted` of this process for an environment."""
+    """Return the one `Hosted` of this process for an environment; unused old ones are forgotten."""
+    key = (environment, shares_files)
     with _lock:
-        key = (environment, shares_files)
-        if key not in _all:
-            _all[key] = Hosted(environment, shares_files=shares_files)
-        return _all[key]
+        found = _all.pop(key, None) or Hosted(environment, shares_files=shares_files)
+        surplus = len(_all) + 1 - _KEPT_MAX
+        unused = [old for old, one in _all.items() if one.is_unused]
+        for old in unused[: max(surplus, 0)]:
+            del _all[old]
+        _all[key] = found
+        return found

@@ -20,14 +20,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flowdapt.domain.errors import DamagedValue, UnsafeDirectory
-from flowdapt.runtime.modules import Targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Travelled", "Unpacked", "unpack"]
+__all__ = ["Unpacked", "Versions", "unpack"]
 
+# On the disk beyond those that somebody holds, and held by one process.
 KEPT_VERSIONS = 4
+HELD_VERSIONS = 8
 # Far above what is ever packed: a bundle is our own, its zip need not be trusted all the same.
 _UNPACKED_MAX_BYTES = 1024**3
 _HASH_CHARS = 64
@@ -64,41 +65,30 @@ class Unpacked:
             self._lock = -1
 
 
-class Travelled:
-    """The user's code in this process: the version that the last task named."""
+class Versions:
+    """The versions of the code that this process has: it holds the last few that tasks named."""
 
-    def __init__(self, root: str = "") -> None:
-        self._root = root or _default_root()
+    def __init__(self, root: str = "", held: int = HELD_VERSIONS) -> None:
+        self._root = root
+        self._most = held
         self._one_at_a_time = threading.Lock()
-        self._sha256 = ""
-        self._unpacked: Unpacked | None = None
-        self._targets = Targets()
+        self._held: dict[str, Unpacked] = {}
 
-    def targets(self, sha256: str, fetch: Callable[[], bytes]) -> Targets:
-        """Return the targets of that version; `fetch` is called where this machine has it not yet.
-
-        Modules of another version are unloaded; bodies that run go on with what they have.
-        """
+    def get(self, sha256: str, data: bytes | Callable[[], bytes]) -> Unpacked:
+        """Return that version, made from the bytes unless this machine has it; as `unpack` raises."""
         with self._one_at_a_time:
-            if sha256 != self._sha256:
-                self._change(sha256, fetch)
-            return self._targets
+            found = self._held.pop(sha256, None) or unpack(sha256, data, self._root)
+            self._held[sha256] = found
+            while len(self._held) > self._most:
+                self._held.pop(next(iter(self._held))).release()
+            return found
 
     def close(self) -> None:
-        """Take the code out of this process."""
+        """Let all of them go."""
         with self._one_at_a_time:
-            self._targets.close()
-            if self._unpacked is not None:
-                self._unpacked.release()
-            self._sha256, self._unpacked, self._targets = "", None, Targets()
-
-    def _change(self, sha256: str, fetch: Callable[[], bytes]) -> None:
-        unpacked = unpack(sha256, fetch, self._root)
-        self._targets.close()
-        if self._unpacked is not None:
-            self._unpacked.release()
-        self._targets = Targets(unpacked.user_modules, unpacked.python_path)
-        self._sha256, self._unpacked = sha256, unpacked
+            for one in self._held.values():
+                one.release()
+            self._held.clear()
 
 
 def unpack(sha256: str, data: bytes | Callable[[], bytes], root: str = "") -> Unpacked:

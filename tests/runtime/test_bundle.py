@@ -11,14 +11,20 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from flowdapt.domain.errors import DamagedValue, TargetMissing, TooLarge, UnsafeDirectory
 from flowdapt.runtime import bundle, unbundle
 from flowdapt.runtime.bundle import Packer, plugin_sources
-from flowdapt.runtime.unbundle import Travelled, unpack
+from flowdapt.runtime.modules import Targets
+from flowdapt.runtime.unbundle import Unpacked, Versions, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -308,36 +314,56 @@ def test_the_lock_of_a_removed_version_is_taken_anew(root: str) -> None:
     os.close(stale)
 
 
-def test_a_process_runs_the_version_that_its_task_names(
+def test_a_process_holds_the_last_few_versions_and_lets_the_others_go(root: str) -> None:
+    here = Versions(root, held=2)
+    made = [zipped(("fine.py", str(number))) for number in range(4)]
+    first = here.get(*made[0])
+    assert here.get(made[0][0], b"") is first
+    here.get(*made[1])
+    here.get(made[0][0], b"")
+    here.get(*made[2])
+    assert [_is_held(root, sha256) for sha256, _ in made[:3]] == [True, False, True]
+    here.close()
+    assert not any(_is_held(root, sha256) for sha256, _ in made[:3])
+
+
+def _is_held(root: str, sha256: str) -> bool:
+    lock = os.open(f"{root}/{sha256}.lock", os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def test_stages_find_the_code_that_travelled_as_on_the_laptop(
     project: Path, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle, "_LOOK_EVERY_S", 0.0)
-    one = packer(project)
+    one, here, find = packer(project), Versions(root), "user_modules.demo.answer"
     first = one.pack()
     write(
         project / "user_modules/demo.py",
         "import library\ndef answer():\n    return library.VALUE\n",
     )
     second = one.pack()
-    here = Travelled(root)
-    try:
-        find = "user_modules.demo.answer"
-        old = here.targets(first.sha256, lambda: first.data).find(find)
+    with _targets(here.get(first.sha256, first.data)) as targets:
+        old = targets.find(find)
         assert old() == 1
-        assert here.targets(second.sha256, lambda: second.data).find(find)() == 7
-        assert here.targets(first.sha256, lambda: first.data).find(find)() == 1
+    with _targets(here.get(second.sha256, lambda: second.data)) as targets:
+        assert targets.find(find)() == 7
         assert old() == 1
-    finally:
-        here.close()
-    assert "user_modules.demo" not in sys.modules
-    assert not [path for path in sys.path if path.startswith(root)]
-
-
-def test_a_missing_target_is_told_as_on_the_laptop(project: Path, root: str) -> None:
-    made = packer(project).pack()
-    here = Travelled(root)
-    try:
         with pytest.raises(TargetMissing, match="no 'question'"):
-            here.targets(made.sha256, lambda: made.data).find("user_modules.demo.question")
+            targets.find("user_modules.demo.question")
+    here.close()
+
+
+@contextmanager
+def _targets(unpacked: Unpacked) -> Iterator[Targets]:
+    made = Targets(unpacked.user_modules, unpacked.python_path)
+    try:
+        yield made
     finally:
-        here.close()
+        made.close()

@@ -220,3 +220,19 @@ def test_an_environment_has_one_host_in_a_process(tmp_path: Path) -> None:
     where = environment(tmp_path)
     assert hosted_in(where) is hosted_in(environment(tmp_path))
     assert hosted_in(where) is not hosted_in(where, shares_files=False)
+
+
+def test_hosts_of_code_that_nobody_runs_any_more_are_forgotten(tmp_path: Path) -> None:
+    began = threading.active_count()
+    busy = hosted_in(environment(tmp_path / "busy"))
+    call = Bench(cast("Executor", None), environment(tmp_path / "busy"), "r").call("pid")
+    busy.run(call, {}, lambda _: None, "h")
+    try:
+        first = hosted_in(environment(tmp_path / "first"))
+        for number in range(20):
+            hosted_in(environment(tmp_path / str(number)))
+        assert hosted_in(environment(tmp_path / "busy")) is busy, "a process waits in it"
+        assert hosted_in(environment(tmp_path / "first")) is not first
+        assert threading.active_count() <= began + 2, "one starts processes, one tends them"
+    finally:
+        busy.close()

@@ -19,7 +19,7 @@ from flowdapt.domain.task import TaskCall, ValueRef, WorkerEnvironment
 from flowdapt.plugins.executors.dask.shelf import DaskShelf
 from flowdapt.runtime.host_memory import EXTENSION, MemoryServer
 from flowdapt.runtime.hosted import Hosted, hosted_in
-from flowdapt.runtime.unbundle import Unpacked, unpack
+from flowdapt.runtime.unbundle import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _read_errand = msgspec.msgpack.Decoder(Errand).decode
-_codes: dict[str, Unpacked] = {}
+_codes = Versions()
 _memory: dict[str, MemoryServer] = {}
 _lock = threading.Lock()
 _running: dict[str, tuple[Hosted, str]] = {}
@@ -106,10 +106,7 @@ def run_task(data: bytes, handles: Sequence[str], values: Sequence[Pickled], cod
 def _environment(errand: Errand, code: Any) -> WorkerEnvironment:
     if not errand.sha256:
         return errand.environment
-    with _lock:
-        unpacked = _codes.get(errand.sha256)
-        if unpacked is None:
-            unpacked = _codes[errand.sha256] = unpack(errand.sha256, bytes(code))
+    unpacked = _codes.get(errand.sha256, lambda: bytes(code))
     return msgspec.structs.replace(
         errand.environment,
         user_modules=unpacked.user_modules,

@@ -21,7 +21,7 @@ from flowdapt.plugins.executors.ray.shelf import RayShelf
 from flowdapt.runtime.facts import facts
 from flowdapt.runtime.host_memory import EXTENSION, MemoryServer
 from flowdapt.runtime.hosted import Hosted, hosted_in
-from flowdapt.runtime.unbundle import Unpacked, unpack
+from flowdapt.runtime.unbundle import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _read_errand = msgspec.msgpack.Decoder(Errand).decode
-_codes: dict[str, Unpacked] = {}
+_codes = Versions()
 _ears: dict[str, Any] = {}
 _memory: list[MemoryServer] = []
 
@@ -137,9 +137,7 @@ def _on_devices(call: TaskCall) -> TaskCall:
 def _environment(errand: Errand, code: Any) -> WorkerEnvironment:
     environment = errand.environment
     if errand.sha256:
-        unpacked = _codes.get(errand.sha256)
-        if unpacked is None:
-            unpacked = _codes[errand.sha256] = unpack(errand.sha256, bytes(code))
+        unpacked = _codes.get(errand.sha256, lambda: bytes(code))
         environment = msgspec.structs.replace(
             environment,
             user_modules=unpacked.user_modules,
