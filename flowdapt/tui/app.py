@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.style import Style
+from textual import events
 from textual.app import App
 
 import flowdapt
@@ -107,6 +108,12 @@ class FlowdaptApp(App[None]):
     async def on_unmount(self) -> None:
         if hasattr(self, "client"):
             await self.client.close()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Take out of what is pasted whatever a terminal would obey: fields draw it as it is."""
+        if isinstance(event, events.Paste):
+            event.text = "\n".join(lines(event.text))
+        await super().on_event(event)
 
     # --- news ------------------------------------------------------------------------------------
 

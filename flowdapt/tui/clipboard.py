@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowdapt.domain.display import escape_controls
+
 if TYPE_CHECKING:
     from textual.app import App
 
@@ -36,6 +38,8 @@ class Clipboard:
         self._app = app
 
     def put(self, text: str) -> str:
+        # As it was drawn: what is pasted into a shell must not be obeyed there either.
+        text = "\n".join(escape_controls(one.expandtabs(4)) for one in text.split("\n"))
         sequence = osc52(text, os.environ)
         driver = self._app._driver  # noqa: SLF001 - Textual's own copying knows neither tmux nor a limit
         if sequence is None or driver is None:

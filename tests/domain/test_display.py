@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import unicodedata
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowdapt.domain.display import escape_controls
+from flowdapt.domain.display import escape_controls, json_text
 
 EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 ATTACKS = {
@@ -91,3 +92,14 @@ def test_what_is_shown_is_printable_whatever_it_was(text: str) -> None:
     left = [char for char in shown if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
     assert left == []
     assert escape_controls(shown) == shown
+
+
+def test_json_is_shown_without_harm_and_is_still_the_same_json() -> None:
+    value = {
+        "a\x9b2J\x7f": ["\x1b[8m\u202e\U000e0041", "käse ✔ 日本", "z" + "\u0301" * 20, 1.5, None]
+    }
+    for indent in (None, 2):
+        text = json_text(value, indent=indent)
+        assert json.loads(text) == value
+        assert all(escape_controls(line) == line for line in text.split("\n"))
+        assert "käse ✔ 日本" in text

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from flowdapt.domain.display import json_text
 from flowdapt.domain.errors import FlowdaptError
 
 __all__ = ["Field", "faults_of", "fields_of", "read_fields", "read_object", "shown"]
@@ -71,11 +72,11 @@ def _kind(part: Mapping[str, Any]) -> Kind:
 
 def shown(value: Any) -> str:
     """Return a value as it is typed: a text as it is, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _text(value: Any, kind: Kind) -> str:
-    return json.dumps(value, ensure_ascii=False) if kind == "json" else shown(value)
+    return json_text(value) if kind == "json" else shown(value)
 
 
 def read_fields(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from flowdapt.client.endpoints import system
+from flowdapt.domain.display import json_text
 from flowdapt.domain.wording import parsed
 from flowdapt.tui.keys import Key
 from flowdapt.tui.model.events import Event, EventWindow, about, causes, effects, kind_of
@@ -170,4 +170,4 @@ class Events(View):
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return json_text(value, indent=2)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowdapt.client.endpoints import runs as calls
+from flowdapt.domain.display import json_text
 from flowdapt.domain.run import Run
 from flowdapt.domain.wording import amount
 from flowdapt.tui.keys import Key
@@ -78,9 +78,7 @@ class RunActions(View):
                 self._note("retry", runs)
 
     async def _retry_one(self, run: Run) -> None:
-        before = (
-            json.dumps(run.input, indent=2, ensure_ascii=False) if run.input is not None else ""
-        )
+        before = json_text(run.input, indent=2) if run.input is not None else ""
         known = run.input if isinstance(run.input, dict) else None
         stages = tuple(stage.name for stage in run.stages)
         fields = [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from flowdapt.client.endpoints import runs as calls
 from flowdapt.client.repeating import new_key
+from flowdapt.domain.display import json_text
 from flowdapt.domain.resource import Resource
 from flowdapt.domain.run import Run
 from flowdapt.tui.keys import Key
@@ -56,7 +56,7 @@ class WorkflowActions(View):
             self._note(name, input_, on)
             return run
 
-        text = "" if fields is not None else json.dumps(given, indent=2, ensure_ascii=False)
+        text = "" if fields is not None else json_text(given, indent=2)
         about = str(document.spec.get("description") or "")
         return Form(
             f"Run {name}", [*(fields or ()), executor], take, json=None if fields is not None else text, text=about
