@@ -45,6 +45,7 @@ def types(session: nox.Session) -> None:
     """Check types, strictly."""
     session.install("-e.[nats,redis]", *group("types"))
     session.run("mypy", *session.posargs)
+    session.run("mypy", "examples/executor_plugin/flowdapt_command")
 
 
 @nox.session
