@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from flowdapt.runtime import values
+from flowdapt.runtime import lending, values
 from flowdapt.runtime.areas import Area
 from flowdapt.runtime.json_values import find_json
 from flowdapt.runtime.layout import lay_out, pickle_in, take_apart
@@ -120,6 +120,8 @@ class Pickled:
 
     def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
         """Hand the parts to the pickler: with protocol 5 they travel beside the pickle."""
+        if lending.is_on() and (area := self.area()) is not None and lending.lend(area):
+            return _take, (self.codec, area.path, area.inode)
         if not isinstance(protocol, int) or protocol < 5:  # noqa: PLR2004  (pickle's number)
             parts: list[Any] = [bytes(self.head), *map(bytes, self.buffers)]
         else:
@@ -132,3 +134,7 @@ class Pickled:
 
 def _rebuild(codec: Codec, head: Piece, *buffers: Piece) -> Pickled:
     return Pickled(memoryview(head), [memoryview(buffer) for buffer in buffers], codec)
+
+
+def _take(codec: Codec, path: str, inode: int) -> Pickled:
+    return Pickled.in_area(Area.taken(path, inode), codec)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +13,10 @@ import pytest
 
 from flowdapt.domain.errors import DamagedValue
 from flowdapt.domain.task import ValueRef
-from flowdapt.runtime import held, values
+from flowdapt.runtime import held, lending, values
 from flowdapt.runtime.areas import Area
 from flowdapt.runtime.pickled import Pickled
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +124,67 @@ def test_only_so_many_areas_are_open() -> None:
 def test_the_weight_of_a_value_is_told_with_its_buffers() -> None:
     kept = Pickled.of(np.zeros(100_000))
     assert 800_000 < kept.__sizeof__() < 810_000
+
+
+@pytest.fixture
+def lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lending, "_on", True)
+    monkeypatch.setattr(lending, "_offered", deque())
+    monkeypatch.setattr(lending, "_bytes", 0)
+
+
+@pytest.mark.usefixtures("lent")
+def test_on_one_machine_a_large_value_is_passed_by_name() -> None:
+    value = np.arange(1_000_000)
+    data = pickle.dumps(Pickled.of(value), 5)
+    assert len(data) < 500
+    arrived = pickle.loads(data)
+    assert same(arrived.load(), value)
+    assert same(pickle.loads(pickle.dumps(arrived, 5)).load(), value)
+
+
+@pytest.mark.usefixtures("lent")
+def test_what_goes_to_the_disk_has_its_bytes() -> None:
+    kept = Pickled.of(np.arange(1_000_000))
+    with lending.whole():
+        data = pickle.dumps(kept, 5)
+    assert len(data) > 8_000_000
+    assert same(pickle.loads(data).load(), np.arange(1_000_000))
+
+
+@pytest.mark.usefixtures("lent")
+def test_beyond_a_bound_the_bytes_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lending, "OFFERED_MAX_BYTES", 10_000_000)
+    sizes = [len(pickle.dumps(Pickled.of(np.zeros(1_000_000)), 5)) for _ in range(2)]
+    assert sizes[0] < 500
+    assert sizes[1] > 8_000_000
+
+
+@pytest.mark.usefixtures("lent")
+def test_an_offer_that_nobody_holds_any_more_is_not_mistaken_for_another() -> None:
+    kept = Pickled.of(np.zeros(1_000_000))
+    data = pickle.dumps(kept, 5)
+    area = kept.area()
+    assert area is not None
+    number, area.fd = area.fd, os.dup(area.fd)
+    other = Area.of([(0, b"x" * area.size)])
+    os.dup2(other.fd, number)
+    with pytest.raises(FileNotFoundError):
+        pickle.loads(data)
+    os.close(number)
+
+
+@pytest.mark.usefixtures("lent")
+def test_an_offer_ends_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lending, "OFFERED_S", 0.05)
+    kept = Pickled.of(np.zeros(1_000_000))
+    area = weakref.ref(kept.area())  # type: ignore[arg-type]  # it is large
+    data = pickle.dumps(kept, 5)
+    del kept
+    assert area() is not None
+    eventually(lambda: area() is None)
+    with pytest.raises(OSError, match=r"gone|No such file"):
+        pickle.loads(data)
 
 
 def test_a_value_that_is_gone_is_told_by_its_handle() -> None:

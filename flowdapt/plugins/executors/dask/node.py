@@ -19,7 +19,7 @@ from flowdapt.runtime.descendants import die_with
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CONFIG", "NodeSpec", "main"]
+__all__ = ["CONFIG", "LOOPBACK", "NodeSpec", "main", "pass_by_name"]
 
 # No pages, nothing that runs beside the tasks, short logs: this cluster serves one daemon.
 CONFIG: Mapping[str, Any] = {
@@ -48,6 +48,7 @@ async def _serve(spec: NodeSpec) -> None:
     from distributed.security import Security
 
     logging.getLogger("distributed").setLevel(logging.WARNING)
+    pass_by_name()
     with dask.config.set(dict(CONFIG)):
         async with Worker(
             spec.scheduler,
@@ -62,6 +63,24 @@ async def _serve(spec: NodeSpec) -> None:
             local_directory=spec.folder,
         ) as worker:
             await worker.finished()
+
+
+def pass_by_name() -> None:
+    """Hand values to the other workers, which are all here, without their bytes; to the disk with them."""
+    import distributed.spill
+
+    from flowdapt.runtime import lending
+
+    # The one place from where Dask writes values to the disk; it offers no other hook.
+    spill: Any = distributed.spill
+    write = spill.serialize_bytelist
+
+    def write_whole(*args: Any, **more: Any) -> Any:
+        with lending.whole():
+            return write(*args, **more)
+
+    spill.serialize_bytelist = write_whole
+    lending.lend_on_this_machine()
 
 
 def main() -> None:
