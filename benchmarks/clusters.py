@@ -260,8 +260,10 @@ def _memory(station: Workstation, kind: str) -> Figure:
 
 def clusters() -> list[Figure]:
     """Measure each engine that is built in."""
+    from benchmarks.ray_cluster import RayBelow
+
     found: list[Figure] = []
-    for make in (DaskBelow,):
+    for make in (DaskBelow, RayBelow):
         below = make()
         try:
             found += figures_of(below)
