@@ -27,6 +27,7 @@ __all__ = ["RUN_COLUMNS", "Runs"]
 
 _SORTS = ("-created", "created", "-started", "-finished", "-duration", "duration")
 _HEAD_EVERY_S = 1.0
+_AFTER_S = 0.04
 _REST_S = 0.15
 _FRESH = 50
 _UNSURE = 100
@@ -203,12 +204,16 @@ class Runs(RunActions):
         self.call_later(self.action_act, "open")
 
     def _preview(self) -> None:
-        """Show the run under the cursor; read the rest of it once the cursor rests."""
-        pane = self.query_one(RunPreview)
-        pane.show(self.runs.current)
+        """Show the run under the cursor, after the cursor itself; read the rest of it once it rests."""
         if self._rest is not None:
             self._rest.stop()
-        if pane.display and self.runs.current is not None:
+        pane = self.query_one(RunPreview)
+        if pane.display:
+            self._rest = self.set_timer(_AFTER_S, self._draw_preview)
+
+    def _draw_preview(self) -> None:
+        self.query_one(RunPreview).show(self.runs.current)
+        if self.runs.current is not None:
             self._rest = self.set_timer(_REST_S, self._read_whole)
 
     def _read_whole(self) -> None:
