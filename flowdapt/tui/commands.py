@@ -86,6 +86,7 @@ for _command in (
     Command("filter", "filter this list", method="act_filter", argument="[WORDS]"),
     Command("export", "write what is shown to a file", key="export"),
     Command("refresh", "read everything again", key="refresh"),
+    Command("line", "go to a line of a log", method="act_line", argument="NUMBER"),
     Command("show", "look at a run by its name", method="act_show_run", argument="RUN"),
 ):  # fmt: skip
     add_command(_command)

@@ -96,6 +96,23 @@ _ALL = (
     _key("drain", "x", "stop", "stop the daemon in order; asks first", "c"),
     _key("fire", "f", "fire", "fire the rule by hand; asks first", "c"),
     _key("test", "t", "test …", "try the rule on a past event", "d"),
+    # One run.
+    _key("next_tab", "tab,right_square_bracket", "next tab", "what else there is of the run"),
+    _key("previous_tab", "shift+tab,left_square_bracket", "previous tab", "", "h"),
+    _key("left", "left", "left", "to what comes before, or to the start of long lines", "h"),
+    _key("right", "right", "right", "to what comes after, or on in long lines", "h"),
+    _key("zoom_in", "plus", "larger", "a shorter time in more detail", "h"),
+    _key("zoom_out", "minus", "smaller", "a longer time in less detail", "h"),
+    _key("find", "slash", "find", "a regular expression, in all lines of the log"),
+    _key("next_hit", "n", "next", "the next line that matches"),
+    _key("previous_hit", "N", "previous", "the line before that matches", "h"),
+    _key("follow", "F", "follow", "stay at the end as lines come; scrolling up lets go"),
+    _key("narrow", "f", "narrow …", "to one stage, or to items in one state"),
+    _key("level", "v", "level", "only lines of this level and above"),
+    _key("context", "C", "matches", "only lines that match, alone or with lines around them", "h"),
+    _key("attempt", "P", "attempt …", "what an earlier attempt of the stage said", "h"),
+    _key("trace", "t", "traceback", "all of it, or the frames of your code"),
+    _key("parent", "p", "parent", "the run that this one was made from", "dh"),
     _key("use", "u", "use", "make it the active executor; checks first", "c"),
 )
 KEYS: Mapping[str, Key] = {key.id: key for key in _ALL}
@@ -118,7 +135,8 @@ def bindings(ids: Iterable[str]) -> list[BindingType]:
 _NAMES = {
     "question_mark": "?", "colon": ":", "slash": "/", "exclamation_mark": "!", "at": "@",
     "equals_sign": "=", "escape": "esc", "space": "space", "enter": "enter", "pagedown": "pgdn",
-    "pageup": "pgup", "down": "↓", "up": "↑",
+    "pageup": "pgup", "down": "↓", "up": "↑", "left": "←", "right": "→", "plus": "+", "minus": "-",
+    "left_square_bracket": "[", "right_square_bracket": "]",
 }  # fmt: skip
 
 

@@ -178,13 +178,17 @@ def logs(
     grep: str | None = None,
     context: int = 0,
     index: int | None = None,
+    attempt: int | None = None,
     after: int = 0,
+    before: int | None = None,
     tail: bool = False,
     limit: int | None = None,
 ) -> Call[dict[str, Any]]:
     """Read log lines; `grep` searches all of them. `tail` gives the last `limit`, else the first."""
     given = _log_query(stage, level, grep, context, index)
-    given |= {"after": after or None, "tail": tail, "limit": limit}
+    given |= {
+        "attempt": attempt, "after": after or None, "before": before, "tail": tail, "limit": limit,
+    }  # fmt: skip
     return Call(request("GET", "runs", ident, "logs", given=given), value)
 
 

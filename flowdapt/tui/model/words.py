@@ -9,7 +9,17 @@ from datetime import datetime
 from flowdapt.domain.run import Run, StageRun
 from flowdapt.domain.wording import STATE_GLYPHS, coarse, duration
 
-__all__ = ["ASCII", "STATES", "UNICODE", "Glyphs", "age", "error_line", "state_of", "took"]
+__all__ = [
+    "ASCII",
+    "STATES",
+    "UNICODE",
+    "Glyphs",
+    "age",
+    "error_line",
+    "state_of",
+    "took",
+    "took_between",
+]
 
 STATES = tuple(STATE_GLYPHS)
 _ASCII_STATES: Mapping[str, str] = {
@@ -85,3 +95,8 @@ def error_line(one: Run | StageRun) -> str:
     if one.error is not None:
         return " ".join(f"{one.error.type.rpartition('.')[2]}: {one.error.message}".split())
     return one.reason or ""
+
+
+def took_between(start: datetime | None, end: datetime | None, now: datetime) -> str:
+    """Return how long something took, or has taken so far."""
+    return "" if start is None else duration(((end or now) - start).total_seconds())

@@ -28,6 +28,7 @@ VIEWS = {
 
 # Screens about one thing; what they are made with is theirs to say.
 DETAILS: dict[str, str] = {
+    "run": "run_detail:RunDetail",
     "workflow": "workflows:Workflow",
     "trigger": "triggers:Trigger",
     "artifact": "artifacts:Artifact",

@@ -26,6 +26,10 @@ class Prose:
         self._app = app
         self._lines: list[Text] = []
 
+    @property
+    def desk(self) -> FlowdaptApp:
+        return self._app
+
     def head(self, words: str) -> Prose:
         """Begin a part."""
         if self._lines:
