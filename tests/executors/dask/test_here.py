@@ -80,6 +80,21 @@ class TestHere(RunsExecutor):
             gate.touch()
             await until(lambda: bench.executor.scale().workers == 1)
 
+    async def test_a_worker_with_a_task_stays_when_it_shrinks(self) -> None:
+        async with self.cluster(idle_timeout=0.3) as bench:
+            names = ("first", "second")
+            async with trio.open_nursery() as nursery:
+                for name in names:
+                    (self.folder / name).mkdir()
+                    call = bench.call(f"{bodies.__name__}:note_and_wait", str(self.folder / name))
+                    nursery.start_soon(bench.executor.execute, call, lambda event: None)
+                await until(lambda: all((self.folder / n / "note-0").exists() for n in names))
+                (self.folder / "first" / "gate").touch()
+                await until(lambda: bench.executor.scale().workers == 1)
+                (self.folder / "second" / "gate").touch()
+            # Whichever worker was the idle one: no body was begun a second time.
+            assert [len(list((self.folder / n).glob("note-*"))) for n in names] == [1, 1]
+
     async def test_values_survive_when_it_shrinks(self) -> None:
         async with self.cluster(minimum=1, idle_timeout=0.5) as bench:
             gate = self.folder / "gate"

@@ -137,18 +137,25 @@ class LocalCluster:
                 self._sweeping = asyncio.ensure_future(asyncio.to_thread(sweep, mark=marks))
 
     async def _shrink(self, wanted: int) -> None:
-        """Let the last workers go; what they keep moves to the others first."""
+        """Let idle workers go, the last ones first; what they keep moves to the others before."""
         assert self._scheduler is not None
-        going = sorted(self._nodes)[wanted:]
-        names = [self._nodes[number].name for number in going]
-        known = [w.address for w in self._scheduler.workers.values() if w.name in names]
+        names = {node.name: number for number, node in self._nodes.items()}
+        idle = {
+            names[worker.name]: worker.address
+            for worker in self._scheduler.workers.values()
+            if worker.name in names and not worker.processing
+        }
+        going = sorted(idle, reverse=True)[: max(len(self._nodes) - wanted, 0)]
+        # From here to its end nothing else runs on this loop, so none of them gets a task meanwhile.
         with suppress(Exception):
             await self._scheduler.retire_workers(
-                workers=known, close_workers=True, remove=True, stimulus_id="flowdapt-scale"
+                workers=[idle[number] for number in going],
+                close_workers=True,
+                remove=True,
+                stimulus_id="flowdapt-scale",
             )
         for number in going:
-            node = self._nodes.pop(number)
-            await node.end()
+            await self._nodes.pop(number).end()
         self._needed_at = time.monotonic()
 
     async def _start(self, number: int) -> None:
