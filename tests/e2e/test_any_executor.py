@@ -256,3 +256,18 @@ def test_runs_stay_on_the_executor_they_began_on(client: Client, station: Workst
     back = station.cli("use", "-")
     assert back.returncode == 0, back.stdout + back.stderr
     assert client.status()["executor"]["name"] == here
+
+
+def test_the_demo_gives_the_same_metrics_everywhere() -> None:
+    with workstation() as station:
+        station.start()
+        done = station.cli("demo")
+        assert done.returncode == 0, done.stderr
+        with station.client() as client:
+            results = {}
+            for executor in ("local", "dask", "ray"):
+                run = client.run("weather_train", executor=executor, wait=True)
+                assert (run.state, run.executor) == (RunState.FINISHED, executor), run.error
+                results[executor] = client.runs.result(run.uid)
+        assert results["local"] == results["dask"] == results["ray"]
+        assert len(results["local"]) == 6
