@@ -38,7 +38,6 @@ def facts(libraries: Sequence[str] = LIBRARIES, *, gpus: float = 0.0) -> dict[st
         "python": ".".join(map(str, sys.version_info[:3])),
         "implementation": sys.implementation.name,
         "platform": f"{sys.platform}-{platform.machine()}",
-        "byteorder": sys.byteorder,
         "libraries": _versions(libraries),
         "plugins": _plugins(),
         "cpus": _cpus(),

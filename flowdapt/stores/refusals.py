@@ -12,6 +12,7 @@ from flowdapt.domain.errors import (
     StaleRevision,
     StaleRule,
 )
+from flowdapt.domain.wording import amount
 
 __all__ = [
     "ambiguous",
@@ -105,7 +106,7 @@ def profile_in_use(name: str, *, active: bool, runs: int) -> Conflict:
             fix="switch to another one first:  flowdapt use local",
         )
     return Conflict(
-        f"{runs} open run(s) are pinned to executor {name!r}",
+        f"{amount(runs, 'open run is', 'open runs are')} pinned to executor {name!r}",
         code="executor.in_use",
         fix="wait for them, or cancel them:  flowdapt runs ls --state running",
     )

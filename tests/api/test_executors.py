@@ -148,6 +148,9 @@ async def test_a_run_on_an_unknown_executor_is_told_which_was_meant(api: Api) ->
     refused = await api.client.post("/api/v1/workflows/flow/runs", json={"executor": "lba"})
     assert (refused.status_code, refused.json()["code"]) == (404, "executor.not_found")
     assert refused.json()["fix"] == "did you mean 'lab'?"
+    run = await api.run()
+    refused = await api.client.post(f"/api/v1/runs/{run['uid']}/retry", json={"executor": "lba"})
+    assert (refused.status_code, refused.json()["fix"]) == (404, "did you mean 'lab'?")
     again = await use(api, "loacl")
     assert again.json()["fix"] == "did you mean 'local'?"
 

@@ -39,6 +39,7 @@ MEANINGS = {
     "executor.code_too_large": "the code that travels to workers is too large, or too many files",
     "executor.flowdapt_skew": "flowdapt has another version on workers than here, or is not there",
     "executor.insecure": "the address is another machine's, without TLS or without a proof of who connects",
+    "executor.in_use": "it is the active one, or open runs are pinned to it",
     "executor.library_skew": "a library has another version on workers than here, or is not there",
     "executor.platform_skew": "workers have another system or processor than here",
     "executor.plugin_skew": "a plugin has another version on workers than here, or is not there",
