@@ -28,6 +28,7 @@ class RayBelow(EngineBelow):
         os.environ.update(
             RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
             RAY_USAGE_STATS_ENABLED="0",
+            RAY_worker_niceness="0",
             RAY_AUTH_MODE="token",
             RAY_AUTH_TOKEN=secrets.token_hex(32),
         )

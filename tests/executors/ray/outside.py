@@ -49,6 +49,7 @@ class OutsideRay:
             env={
                 **os.environ,
                 **LOOPBACK,
+                "RAY_worker_niceness": "0",
                 "RAY_AUTH_MODE": "token",
                 "RAY_AUTH_TOKEN_PATH": str(self.token_file),
             },

@@ -39,6 +39,8 @@ def variables(options: RayOptions) -> Mapping[str, str]:
             **_QUIET,
             # So Ray is told on macOS that its servers stay on loopback; it holds for Linux as well.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            # Bodies count as much as those of the local executor do.
+            "RAY_worker_niceness": "0",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
         }
