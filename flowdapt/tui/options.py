@@ -35,11 +35,12 @@ def read_options(path: Path, environ: Mapping[str, str] | None = None) -> Option
     except (OSError, ValueError) as error:
         raise _wrong(path, [str(error)]) from None
     keys = {str(name): str(value) for name, value in found.get("keys", {}).items()}
-    wrong = wrong_keys(keys) + _wrong_theme(str(found.get("theme", "dark")))
+    theme = str(found.get("theme") or ("dark" if _many_colours(environ) else "contrast"))
+    wrong = wrong_keys(keys) + _wrong_theme(theme)
     if wrong:
         raise _wrong(path, wrong)
     return Options(
-        theme=str(found.get("theme", "dark")),
+        theme=theme,
         ascii=bool(found.get("ascii", False)) or not _unicode(environ),
         read_only=bool(found.get("read_only", False)),
         keys=keys,
@@ -52,6 +53,12 @@ def _wrong_theme(name: str) -> list[str]:
 
 def _wrong(path: Path, problems: list[str]) -> InvalidInput:
     return InvalidInput("; ".join(problems), code="settings.invalid", fix=f"correct {path}")
+
+
+def _many_colours(environ: Mapping[str, str]) -> bool:
+    """Say whether the terminal has more than 16 colours; with those the quiet themes lose their greys."""
+    names = environ.get("COLORTERM", "") + environ.get("TERM", "")
+    return any(word in names for word in ("truecolor", "24bit", "256color", "direct", "kitty"))
 
 
 def _unicode(environ: Mapping[str, str]) -> bool:

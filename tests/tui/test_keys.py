@@ -56,6 +56,8 @@ def test_options_come_from_the_settings_file(tmp_path) -> None:
     options = read_options(file, {"LANG": "C.UTF-8"})
     assert (options.theme, options.keys, options.ascii) == ("light", {"cancel": "X"}, False)
     assert read_options(tmp_path / "none.toml", {"LANG": "de_DE.ISO-8859-1"}).ascii
+    assert read_options(tmp_path / "none.toml", {"TERM": "xterm"}).theme == "contrast"
+    assert read_options(tmp_path / "none.toml", {"TERM": "xterm-256color"}).theme == "dark"
     file.write_text('[tui]\ntheme = "pink"\n')
     with pytest.raises(InvalidInput, match="pink"):
         read_options(file, {})

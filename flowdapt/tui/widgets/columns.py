@@ -71,9 +71,8 @@ def _shrunk(wanted: list[tuple[Column[R], int]]) -> list[tuple[Column[R], int]]:
 
 def _wanted(column: Column[R], seen: Sequence[R], app: FlowdaptApp) -> int:
     least = max(column.width, cell_len(column.title) + (1 if column.sort else 0))
-    if column.flex:
-        return max(least, _FLEX_LEAST)
-    return max([least, *(cell_len(safe(column.cell(row, app).text)) for row in seen)])
+    longest = max([least, *(cell_len(safe(column.cell(row, app).text)) for row in seen)])
+    return max(least, min(longest, _FLEX_LEAST)) if column.flex else longest
 
 
 def _spare(wanted: list[tuple[Column[R], int]]) -> int | None:
