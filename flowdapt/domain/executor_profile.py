@@ -6,12 +6,12 @@ Which options a kind has is its plugin's (`Executor.options`); how a switch is c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flowdapt.domain.executor_names import BUILT_IN_PROFILES, LOCAL
 from flowdapt.domain.finding import Finding
 from flowdapt.domain.names import Name
 
@@ -25,11 +25,6 @@ __all__ = [
     "SwitchRequest",
     "Switched",
 ]
-
-# Always there, from the settings; it cannot be removed.
-LOCAL = "local"
-# `use dask` and `use ray` work without `add`: a cluster started on this machine, all options at default.
-BUILT_IN_PROFILES: Mapping[str, str] = {LOCAL: "local", "dask": "dask", "ray": "ray"}
 
 State = Literal["closed", "opening", "ready", "unavailable"]
 

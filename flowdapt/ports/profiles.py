@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from flowdapt.domain.executor_names import LOCAL
+
 if TYPE_CHECKING:
     from flowdapt.domain.executor_profile import ExecutorProfile
 
@@ -25,7 +27,7 @@ class ActiveExecutor(msgspec.Struct, frozen=True):
     revision: int = 0
 
 
-FIRST_CHOICE = ActiveExecutor("local")
+FIRST_CHOICE = ActiveExecutor(LOCAL)
 
 
 class ProfileStore(ABC):

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from flowdapt.domain.errors import FlowdaptError
+from flowdapt.domain.errors import ExecutorUnavailable, FlowdaptError
 from flowdapt.domain.events import EXECUTOR_ADDED, EXECUTOR_REMOVED, EXECUTOR_SWITCHED
 from flowdapt.domain.executor_facts import executor_stopped
+from flowdapt.domain.executor_names import LOCAL
 from flowdapt.logs import get_log
 from flowdapt.ports.broker import EVENT_ADDED, EXECUTORS_CHANGED, Broker, Message
 from flowdapt.ports.kinds import Prepared
-from flowdapt.services.profiles import LOCAL, Profiles, no_executor
+from flowdapt.services.profiles import Profiles, no_executor
 from flowdapt.services.seat import Seat, Surroundings
 
 if TYPE_CHECKING:
@@ -226,7 +227,8 @@ class Executors:
         }
 
     def figures(self, name: str) -> dict[str, Any]:
-        seat = self._seat(name)
+        # Another daemon may have removed it since the pointer was read.
+        seat = self._seat(name) if self.knows(name) else Seat(name, "", _nothing, self._around)
         about = {"name": name, "kind": seat.kind, "state": seat.state}
         return about | seat.figures() | {"active": name == self.active}
 
@@ -286,6 +288,10 @@ class Executors:
         self._follow()
         self._broker.publish(Message(EXECUTORS_CHANGED, name))
         self._broker.publish(Message(EVENT_ADDED, event))
+
+
+async def _nothing() -> Prepared:
+    raise ExecutorUnavailable("there is no such executor")
 
 
 class Trial:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from flowdapt.domain.errors import Conflict, FlowdaptError, InvalidInput, NotFound
+from flowdapt.domain.executor_names import BUILT_IN_PROFILES, LOCAL
 from flowdapt.failpoints import failpoint
 from flowdapt.logs import get_log
 from flowdapt.ports.profiles import FIRST_CHOICE, ActiveExecutor
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
     from flowdapt.ports.kinds import Kinds
     from flowdapt.ports.store import Store
 
-__all__ = ["LOCAL", "Profiles", "no_executor"]
+__all__ = ["Profiles", "no_executor"]
 
 log = get_log("flowdapt.executors")
-
-LOCAL = FIRST_CHOICE.name
 
 
 def no_executor(name: str, known: Collection[str] = ()) -> NotFound:
@@ -76,8 +75,6 @@ class Profiles:
         return name in self._stored
 
     def _built_in(self) -> Mapping[str, str]:
-        from flowdapt.domain.executor_profile import BUILT_IN_PROFILES
-
         there = {LOCAL, *self._find_kinds().names()}
         return {name: kind for name, kind in BUILT_IN_PROFILES.items() if kind in there}
 

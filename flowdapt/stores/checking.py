@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from flowdapt.domain.executor_names import BUILT_IN_PROFILES
 from flowdapt.domain.ledger import RESULT_GONE
 from flowdapt.domain.run import RUN_TRANSITIONS, STAGE_TRANSITIONS, StageState
 from flowdapt.stores.asking import Question
@@ -30,6 +31,7 @@ _BEGUN = (StageState.RUNNING, StageState.RETRYING, StageState.FINISHED)
 _WORDS = {
     "<run states>": ", ".join(f"'{state}'" for state in RUN_TRANSITIONS),
     "<stage states>": ", ".join(f"'{state}'" for state in STAGE_TRANSITIONS),
+    "<built-in executors>": ", ".join(f"'{name}'" for name in BUILT_IN_PROFILES),
     "<open>": f"(run.{OPEN_RUN})",
     "<active>": f"(run.{ACTIVE_RUN})",
     "<ended>": f"(run.{TERMINAL_RUN})",
@@ -140,6 +142,10 @@ RULES: dict[str, str] = {
     ),
     "(a trigger rule) is paused without a reason": (
         "SELECT rule FROM rule_state WHERE (paused_at IS NULL) <> (paused_reason IS NULL)"
+    ),
+    "(an executor) is the active one and has no profile": (
+        "SELECT name FROM active_executor WHERE name NOT IN (<built-in executors>) "
+        "AND name NOT IN (SELECT name FROM executor_profile)"
     ),
     "(an action) is to be done for a fire that started nothing": (
         "SELECT delivery.rule || ' ' || delivery.id FROM delivery "

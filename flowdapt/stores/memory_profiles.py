@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from flowdapt.domain.executor_facts import executor_added, executor_removed, executor_switched
+from flowdapt.domain.executor_names import BUILT_IN_PROFILES
 from flowdapt.ports.clock import Clock
 from flowdapt.ports.profiles import FIRST_CHOICE, ActiveExecutor
 from flowdapt.stores import refusals
@@ -38,7 +39,7 @@ class MemoryProfiles(MemoryTriggers):
 
     async def add_profile(self, profile: ExecutorProfile) -> ExecutorProfile:
         await trio.lowlevel.checkpoint()
-        if _is_built_in(profile.name) or profile.name in self._profiles:
+        if profile.name in BUILT_IN_PROFILES or profile.name in self._profiles:
             raise refusals.profile_exists(profile.name)
         return self._keep_profile(profile)
 
@@ -72,10 +73,10 @@ class MemoryProfiles(MemoryTriggers):
         if before.revision != if_revision:
             raise refusals.switched_meanwhile(before.name)
         old = self._profiles.get(add.name) if add is not None else None
-        if add is not None and (_is_built_in(add.name) or not _same(old, add)):
+        if add is not None and (add.name in BUILT_IN_PROFILES or not _same(old, add)):
             raise refusals.profile_exists(add.name)
         coming = add is not None and add.name == name
-        if not (_is_built_in(name) or name in self._profiles or coming):
+        if not (name in BUILT_IN_PROFILES or name in self._profiles or coming):
             raise refusals.no_profile(name)
         if add is not None and old is None:
             self._keep_profile(add)
@@ -91,12 +92,6 @@ class MemoryProfiles(MemoryTriggers):
     def _pinned(self) -> Counter[str]:
         runs = [held.run for held in self._runs.values()]
         return Counter(run.executor for run in runs if not run.state.terminal)
-
-
-def _is_built_in(name: str) -> bool:
-    from flowdapt.domain.executor_profile import BUILT_IN_PROFILES
-
-    return name in BUILT_IN_PROFILES
 
 
 def _same(old: ExecutorProfile | None, new: ExecutorProfile) -> bool:

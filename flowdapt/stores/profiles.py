@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flowdapt.domain.executor_facts import executor_added, executor_removed, executor_switched
+from flowdapt.domain.executor_names import BUILT_IN_PROFILES
 from flowdapt.ports.profiles import FIRST_CHOICE, ActiveExecutor
 from flowdapt.stores import prepared as sql
 from flowdapt.stores import refusals
@@ -44,15 +45,9 @@ def _from_row(row: Row) -> ExecutorProfile:
 def add(tx: Tx, profile: ExecutorProfile) -> ExecutorProfile:
     """Store a profile whose name is free."""
     tx.lock(_PROFILES)
-    if _is_built_in(profile.name) or find(tx, profile.name) is not None:
+    if profile.name in BUILT_IN_PROFILES or find(tx, profile.name) is not None:
         raise refusals.profile_exists(profile.name)
     return _insert(tx, profile)
-
-
-def _is_built_in(name: str) -> bool:
-    from flowdapt.domain.executor_profile import BUILT_IN_PROFILES
-
-    return name in BUILT_IN_PROFILES
 
 
 def _insert(tx: Tx, profile: ExecutorProfile) -> ExecutorProfile:
@@ -96,7 +91,7 @@ def switch(tx: Tx, name: str, if_revision: int, new: ExecutorProfile | None) -> 
     if before.revision != if_revision:
         raise refusals.switched_meanwhile(before.name)
     coming = new is not None and new.name == name
-    if not (coming or _is_built_in(name) or find(tx, name) is not None):
+    if not (coming or name in BUILT_IN_PROFILES or find(tx, name) is not None):
         raise refusals.no_profile(name)
     if new is not None:
         _ensure(tx, new)
@@ -110,7 +105,7 @@ def switch(tx: Tx, name: str, if_revision: int, new: ExecutorProfile | None) -> 
 
 def _ensure(tx: Tx, new: ExecutorProfile) -> None:
     old = find(tx, new.name)
-    if old is None and not _is_built_in(new.name):
+    if old is None and new.name not in BUILT_IN_PROFILES:
         _insert(tx, new)
     elif old is None or (old.kind, old.options) != (new.kind, new.options):
         raise refusals.profile_exists(new.name)

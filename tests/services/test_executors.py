@@ -20,6 +20,7 @@ from flowdapt.domain.run import RunState
 from flowdapt.domain.task import ErrorInfo, Finished, Lost, Outcome, TaskCall
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.ports.executor import Capacity, Emit, Scale
+from flowdapt.ports.profiles import ActiveExecutor
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor, json_value
 from tests.services.yard import IDLE_S, Yard, yard
@@ -515,3 +516,18 @@ async def test_an_idle_cluster_is_looked_at_every_five_seconds_only(
     async with yard(store, make=lambda _: executor):
         await trio.sleep(600)
         assert executor.looks <= 122
+
+
+async def test_an_active_executor_that_is_gone_is_told_and_not_stumbled_over(
+    autojump_clock: MockClock,
+) -> None:
+    store = MemoryStore(FakeClock())
+    store._active_executor = ActiveExecutor("ghost", "local", 1)
+    async with yard(store) as y:
+        assert y.executors.figures("ghost")["state"] == "closed"
+        run = await y.submit()
+        ended = await y.ended(run)
+        assert ended.state is RunState.FAILED
+        assert ended.error is not None
+        assert "'ghost'" in ended.error.message
+        assert (await y.use("local")).active == "local"

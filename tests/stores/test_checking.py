@@ -34,6 +34,9 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 # sentence of the rule -> what breaks it. `open`, `done` and `queued` are the runs of the test.
 PLANTS: dict[str, str] = {
+    "(an executor) is the active one and has no profile": (
+        "INSERT INTO active_executor VALUES (1, 'lab', 'local', 1)"
+    ),
     "has a state that does not exist": "UPDATE run SET state = 'odd' WHERE uid = 'done'",
     "has a stage in a state that does not exist": "UPDATE stage SET state = 'odd' WHERE run_id = 1",
     "has an owner but is not running": "UPDATE run SET owner = 'me' WHERE uid = 'queued'",
