@@ -124,6 +124,23 @@ class TestHere(RunsExecutor):
             assert not outcome.missing
             assert await bench.value(bench.call("everything", 1)) == [1]
 
+    async def test_tasks_that_waited_for_a_dead_worker_are_not_lost(self) -> None:
+        async with self.cluster(maximum=1) as bench:
+            outcomes: list[Outcome] = []
+            witness = self.folder / "witness"
+            async with trio.open_nursery() as nursery:
+                first = bench.call("run_until_cancelled", str(witness))
+                nursery.start_soon(_keep, bench, first, outcomes)
+                await until(witness.exists)
+                for number in range(4):
+                    nursery.start_soon(_keep, bench, bench.call("everything", number), outcomes)
+                await until(lambda: bench.executor.workers()[0].state == "busy")
+                _kill_worker()
+            assert sorted(type(outcome).__name__ for outcome in outcomes) == [
+                *["Finished"] * 4,
+                "Lost",
+            ]
+
     async def test_what_a_body_started_ends_with_its_dead_worker(self) -> None:
         async with self.cluster(maximum=1) as bench, trio.open_nursery() as nursery:
             call = bench.call(f"{bodies.__name__}:start_another", str(self.folder))

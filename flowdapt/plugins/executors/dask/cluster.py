@@ -35,6 +35,7 @@ __all__ = ["LocalCluster"]
 
 _TICK_S = 0.25
 _END_S = 3.0
+_FAILURES = 10**6
 _EXIT_S = 1.0
 # A worker that ends at once is not started again and again.
 _RESTART_MIN_S = 2.0
@@ -44,9 +45,16 @@ _MODULE = "flowdapt.plugins.executors.dask.node"
 class LocalCluster:
     """A scheduler here and workers in processes. `wanted` says how many tasks wait or run."""
 
-    def __init__(self, options: DaskOptions, wanted: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        options: DaskOptions,
+        wanted: Callable[[], int],
+        lost_begun: Callable[[str, str], None],
+    ) -> None:
         self._options = options
         self._wanted = wanted
+        self._lost_begun = lost_begun
+        self._exits: dict[str, str] = {}
         self._scheduler: Scheduler | None = None
         self._nodes: dict[int, _Node] = {}
         self._needed_at = time.monotonic()
@@ -68,9 +76,10 @@ class LocalCluster:
             dashboard=False,
             dashboard_address=f"{LOOPBACK}:0",
             security=self.security,
-            allowed_failures=0,
+            # Tasks that only waited for a dead worker go to another one; those that had begun are told.
+            allowed_failures=_FAILURES,
         )
-        self._scheduler.add_plugin(_OnceOnly(self._scheduler))
+        self._scheduler.add_plugin(_OnceOnly(self._scheduler, self._lost_begun))
         await self._scheduler
         for number in range(self.minimum):
             await self._start(number)
@@ -103,13 +112,26 @@ class LocalCluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def why_gone(self, name: str) -> str:
-        """Return how the worker of a name ended, if it did; its process may end a moment later."""
+        """Return how the last worker of a name ended, if it did; its process may end a moment later."""
         for node in list(self._nodes.values()):
-            if node.name == name:
+            if node.name == name and name not in self._exits:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(node.watching), _EXIT_S)
                 return node.exit()
-        return ""
+        return self._exits.get(name, "")
+
+    def make_place(self, key: str) -> None:
+        """Make the queue whose one place is taken by whoever begins the attempt."""
+        self._queues.create(name=key, maxsize=1)
+
+    def drop_place(self, key: str) -> None:
+        """Forget an attempt that is over: nothing of it can begin any more."""
+        self._queues.release(name=key)
+
+    @property
+    def _queues(self) -> Any:
+        assert self._scheduler is not None
+        return self._scheduler.extensions["queues"]
 
     # -- scaling -------------------------------------------------------------------------------------
 
@@ -132,6 +154,7 @@ class LocalCluster:
             code = node.process.returncode
             if code is not None and time.monotonic() - node.started_at >= _RESTART_MIN_S:
                 del self._nodes[number]
+                self._exits[node.name] = node.exit()
                 # What its bodies had started lives on when nobody told them.
                 marks = f"{os.environ.get(MARK, '')}{node.process.pid}."
                 self._sweeping = asyncio.ensure_future(asyncio.to_thread(sweep, mark=marks))
@@ -181,16 +204,33 @@ class LocalCluster:
 
 
 class _OnceOnly(SchedulerPlugin):
-    """Make what a task replied mere data: when it is lost it is lost, and not computed again."""
+    """Tell of tasks that had begun on a worker that went, and make what a task replied mere data.
+
+    So when it is lost it is lost, and not computed again.
+    """
 
     name = "flowdapt-once"
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, lost_begun: Callable[[str, str], None]) -> None:
         self._scheduler = scheduler
+        self._lost_begun = lost_begun
+        self._on: dict[Any, str] = {}
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
-        if finish == "memory" and (task := self._scheduler.tasks.get(key)) is not None:
+        task = self._scheduler.tasks.get(key)
+        if finish == "processing":
+            if task is not None and task.processing_on is not None:
+                self._on[key] = str(task.processing_on.name)
+            return
+        if finish == "memory" and task is not None:
             task.run_spec = None
+        worker = self._on.pop(key, "")
+        if start == "processing" and finish == "released" and self._has_begun(key):
+            self._lost_begun(key, worker)
+
+    def _has_begun(self, key: Any) -> bool:
+        queues: Any = self._scheduler.extensions["queues"]
+        return key in queues.queues and queues.queues[key].full()
 
 
 class _Node:

@@ -32,7 +32,7 @@ from flowdapt.runtime.frames import read_message
 from flowdapt.runtime.verdicts import lost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from flowdapt.domain.finding import Finding
     from flowdapt.domain.task import Outcome, TaskCall, TaskEvent, WorkerEnvironment
@@ -63,7 +63,7 @@ class DaskEngine(Engine):
         self._options = options
         self._environment = environment
         self._report = report
-        self._cluster = None if options.address else LocalCluster(options, self._wanted)
+        self._cluster = None if options.address else self._start_here(options)
         self._tasks: dict[str, _Task] = {}
         self._copies: dict[str, tuple[str, Future[Any]]] = {}
         self._workers: Mapping[str, Any] = {}
@@ -72,6 +72,9 @@ class DaskEngine(Engine):
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._shares_files = self._shares_memory = True
         self._lifter: Lifter | None = None
+
+    def _start_here(self, options: DaskOptions) -> LocalCluster:
+        return LocalCluster(options, self._wanted, self._lost_begun)
 
     # -- life ----------------------------------------------------------------------------------------
 
@@ -218,12 +221,11 @@ class DaskEngine(Engine):
             client=str(self._client.id),
             queue=self._queue,
             shares_files=self._shares_files,
-            guard=self._cluster is None,
             memory=not self._shares_memory,
             sha256=sha256,
         )
         task = self._tasks[errand.key] = _Task(call.task_key, say)
-        making = asyncio.ensure_future(self._make_place(errand.key)) if errand.guard else None
+        making = self._make_place(errand.key)
         future = self._client.submit(
             remote.run_task,
             _encode(errand),
@@ -246,10 +248,29 @@ class DaskEngine(Engine):
             if making is not None:
                 making.cancel()
                 self._release_queue(errand.key)
+            elif self._cluster is not None:
+                self._cluster.drop_place(errand.key)
 
-    async def _make_place(self, key: str) -> None:
+    def _make_place(self, key: str) -> asyncio.Task[Any] | None:
         """Make the queue whose one place is taken by whoever begins the attempt."""
-        await self._client.scheduler.queue_create(name=key, maxsize=1)
+        if self._cluster is not None:
+            self._cluster.make_place(key)
+            return None
+        scheduler = self._client.scheduler
+        making: asyncio.Task[Any] = asyncio.ensure_future(
+            scheduler.queue_create(name=key, maxsize=1)
+        )
+        return making
+
+    def _lost_begun(self, key: str, worker: str) -> None:
+        """Hear that a task's worker went while its body ran."""
+        if task := self._tasks.get(key):
+            task.lose(self._tell_gone(worker))
+
+    async def _tell_gone(self, worker: str) -> str:
+        how = await self._cluster.why_gone(worker) if self._cluster is not None else ""
+        words = f"the Dask worker {worker or 'that had the task'} went away under it"
+        return f"{words}: {how}" if how else words
 
     def _release_queue(self, name: str) -> None:
         with suppress(Exception):
@@ -275,13 +296,15 @@ class DaskEngine(Engine):
     ) -> Outcome:
         call = errand.call
         try:
-            reply = _read_reply(await future)
+            reply = _read_reply(await task.first_of(future))
+        except _WorkerGone as gone:
+            with suppress(Exception):
+                await self._client.cancel([future], asynchronous=True)
+            return Lost("killed", lost(call, str(gone)))
         except KilledWorker as error:
-            return await self._killed(call, error)
+            return Lost("killed", lost(call, await self._tell_gone(str(error.last_worker.name))))
         except remote.BeganBefore:
-            words = (
-                "its worker was lost, and Dask began the task again by itself: it was kept from it"
-            )
+            words = f"{await self._tell_gone('')}; Dask would have begun the task again"
             return Lost("killed", lost(call, words))
         except ExecutorUnavailable:
             raise
@@ -303,12 +326,6 @@ class DaskEngine(Engine):
         """Return a future for data that is on the cluster in our name."""
         state: Any = "memory"  # what Dask calls it, whatever its annotation says
         return Future(handle, client=self._client, state=state)
-
-    async def _killed(self, call: TaskCall, error: KilledWorker) -> Outcome:
-        worker = error.last_worker
-        how = await self._cluster.why_gone(str(worker.name)) if self._cluster is not None else ""
-        words = f"the Dask worker {worker.address} went away while it had the task"
-        return Lost("killed", lost(call, f"{words}: {how}" if how else words))
 
     async def _broken(
         self, call: TaskCall, held: Mapping[str, Future[Any]], error: Exception
@@ -379,6 +396,10 @@ class DaskEngine(Engine):
         )
 
 
+class _WorkerGone(Exception):
+    """The worker of a task that had begun is no more; the message says how."""
+
+
 class _Task:
     """What is known of one task while it runs."""
 
@@ -390,6 +411,26 @@ class _Task:
         self._begun = asyncio.Event()
         self._count = 0
         self._stirred = asyncio.Event()
+        self._stirred_gone = asyncio.Event()
+        self._gone: asyncio.Task[str] | None = None
+
+    def lose(self, tell: Coroutine[Any, Any, str]) -> None:
+        """Wake up who waits for the reply: there will be none."""
+        self._gone = asyncio.ensure_future(tell)
+        self._stirred_gone.set()
+
+    async def first_of(self, future: Future[Any]) -> Any:
+        """Return the reply, or raise _WorkerGone when its worker goes first."""
+        waiting = asyncio.ensure_future(_result_of(future))
+        going = asyncio.ensure_future(self._stirred_gone.wait())
+        try:
+            await asyncio.wait([waiting, going], return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done() or self._gone is None:
+                return await waiting
+            raise _WorkerGone(await self._gone)
+        finally:
+            waiting.cancel()
+            going.cancel()
 
     def hear(self, address: str, number: int, body: bytes) -> None:
         self.address = address
@@ -418,6 +459,10 @@ class _Task:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._begun.wait(), seconds)
         return self._begun.is_set()
+
+
+async def _result_of(future: Future[Any]) -> Any:
+    return await future
 
 
 def _promised(options: DaskOptions) -> dict[str, float]:

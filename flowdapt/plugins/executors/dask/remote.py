@@ -47,7 +47,6 @@ class Errand(msgspec.Struct, frozen=True):
     key     the name of the attempt, for Dask the key of the task.
     handle  the key of its value, when it is kept.
     client  whose the value is; queue  where words go; sha256  which code, empty: what lies here.
-    guard   begin only when the attempt's own queue at the scheduler has its one place free.
     memory  cluster memory lies on the cluster; else in files that all workers see.
     """
 
@@ -58,7 +57,6 @@ class Errand(msgspec.Struct, frozen=True):
     client: str
     queue: str
     shares_files: bool
-    guard: bool
     memory: bool = False
     sha256: str = ""
 
@@ -83,8 +81,7 @@ def run_task(data: bytes, handles: Sequence[str], values: Sequence[Pickled], cod
     """Run one task to its end; raise BeganBefore, ExecutorUnavailable."""
     errand = _read_errand(data)
     worker = get_worker()
-    if errand.guard:
-        _call(worker, _begin(worker, errand.key))
+    _call(worker, _begin(worker, errand.key))
     environment = _environment(errand, code)
     if errand.memory:
         environment = _with_memory(environment, worker)
