@@ -61,7 +61,8 @@ class RunMachine:
         self._ledger = Ledger(run, stages)
         self.stages = self._ledger.stages
         self._specs = {stage.name: stage for stage in spec.stages}
-        self._parallelism = parallelism
+        # May change while the run goes on: a cluster is opened, or grows.
+        self.parallelism = parallelism
         self._lengths = lengths
         self._chance = chance
         self._dependencies = Dependencies(
@@ -218,7 +219,7 @@ class RunMachine:
 
     def _start_slices(self, mapped: MappedStage, into: list[Task]) -> None:
         if not self._dependencies.waits(mapped.name):
-            self._start(mapped.take(self.open, self._parallelism), into)
+            self._start(mapped.take(self.open, self.parallelism), into)
 
     # -- results that are gone ---------------------------------------------------------------------
 
@@ -292,7 +293,7 @@ class RunMachine:
         progress = MapProgress.restore(
             name,
             total,
-            self._parallelism,
+            self.parallelism,
             (task for task in tasks if task.stage == name),
             (item for item in items if item.stage == name),
         )

@@ -98,6 +98,7 @@ class MappedStage:
 
     def take(self, open_tasks: Iterable[Task], parallelism: int) -> list[Task]:
         """Return the slices that may start now beside those that are open."""
+        self.progress.parallelism = parallelism
         running = sum(task.stage == self._record.name for task in open_tasks)
         taken: list[Task] = []
         while running + len(taken) < parallelism and (cut := self.progress.take()) is not None:

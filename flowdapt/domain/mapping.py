@@ -34,7 +34,7 @@ class MapProgress:
         self.failed: dict[int, ErrorInfo] = {}
         self.items: dict[int, ItemRecord] = {}
         self.changed: dict[int, ItemRecord] = {}
-        self._parallelism = max(1, parallelism)
+        self.parallelism = parallelism
         self._ranges: deque[tuple[int, int]] = deque([(0, total)] if total else [])
         self._solo: deque[int] = deque()
         self._due: list[tuple[datetime, int]] = []
@@ -110,7 +110,7 @@ class MapProgress:
         return start, cut, 1
 
     def _size(self) -> int:
-        share = -(-self._waiting // (self._parallelism * (2 if self._item_s else 4)))
+        share = -(-self._waiting // (max(1, self.parallelism) * (2 if self._item_s else 4)))
         if self._item_s is None:
             return max(1, share)
         item_s = max(self._item_s, 1e-9)

@@ -169,6 +169,7 @@ class RunDriver:
         mine: tuple[Task, Ticket] | None = None
         try:
             while True:
+                self._machine.parallelism = self._dispatcher.parallelism
                 self._take_news(self._tools.clock.now())
                 step, self._fold_at = self._machine.step(), None
                 own = await self._perform(step, go_on=go_on and mine is None)

@@ -16,13 +16,14 @@ from flowdapt.domain.events import (
     EXECUTOR_UNAVAILABLE,
 )
 from flowdapt.domain.executor_profile import NewProfile
-from flowdapt.domain.run import RunState
+from flowdapt.domain.run import RunRequest, RunState
 from flowdapt.domain.task import ErrorInfo, Finished, Lost, Outcome, TaskCall
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
 from flowdapt.ports.executor import Capacity, Emit, Scale
 from flowdapt.ports.profiles import ActiveExecutor
 from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor, json_value
+from tests.services.test_compute import stage
 from tests.services.yard import IDLE_S, Yard, yard
 
 pytestmark = pytest.mark.trio
@@ -531,3 +532,25 @@ async def test_an_active_executor_that_is_gone_is_told_and_not_stumbled_over(
         assert ended.error is not None
         assert "'ghost'" in ended.error.message
         assert (await y.use("local")).active == "local"
+
+
+async def test_a_run_that_began_before_its_cluster_was_open_uses_all_of_it(
+    autojump_clock: MockClock,
+) -> None:
+    async def ten_seconds(call: TaskCall, emit: Emit) -> Outcome:
+        await trio.sleep(10)
+        assert call.map is not None
+        return Finished(json_value([None]), 10.0, call.map.start + 1)
+
+    fleet = Fleet()
+    fleet.bodies, fleet.capacity = {"m.many": ten_seconds}, Capacity(None, 100.0)
+    async with yard(make=fleet) as y:
+        many = stage("many", type="parameterized", map_on="items")
+        y.workflows.add("wide", many)
+        items = {"items": list(range(500))}
+        run, _ = await y.runs.submit("wide", RunRequest(executor="dask", input=items))
+        began = trio.current_time()
+        ended = await y.ended(run)
+        assert ended.state is RunState.FINISHED
+        assert y.made[0].most_running == 100
+        assert trio.current_time() - began < 100, "500 items of 10 s, 100 at once"
