@@ -17,17 +17,18 @@ import pytest
 import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable, MissingObject
-from flowdapt.domain.task import Lost, Part, ValueRef
+from flowdapt.domain.task import Lost, Part, TaskEvent, ValueRef, WorkerEnvironment
 from flowdapt.plugins.executors.ray.executor import RayExecutor
 from flowdapt.plugins.executors.ray.options import RayOptions
 from flowdapt.testing.executor_calls import RunsExecutor, until
 from tests.executors.ray import bodies
+from tests.executors.ray.shared import Borrowed, Lent, lent
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
-    from flowdapt.domain.task import Outcome, TaskCall, WorkerEnvironment
+    from flowdapt.domain.task import Outcome, TaskCall
     from flowdapt.ports.executor import Executor
     from flowdapt.testing.executor_calls import Bench
 
@@ -101,78 +102,19 @@ class TestHere(RunsExecutor):
             await lose()
         assert [type(outcome) for outcome in outcomes] == [Lost]
 
-    async def test_values_pass_from_stage_to_stage_and_can_be_stored(self) -> None:
-        async with self.cluster() as bench:
-            ref = (await bench.finished(bench.call("everything", LARGE))).value
-            assert (ref.kind, ref.location) == ("cluster", "")
-            assert bench.executor.holds(ref.handle)
-            for _ in range(2):
-                assert await bench.value(bench.call("change", ref, inline_max_bytes=10**7)) == [
-                    LARGE,
-                    99,
-                ]
-            parts = []
-            for start in (0, 2):
-                call = bench.call("everything", LARGE, start)
-                parts.append(Part(start, start + 2, (await bench.finished(call)).value))
-            source = ValueRef("parts", length=4, parts=tuple(parts))
-            value = await bench.value(bench.call("everything", source, inline_max_bytes=10**7))
-            assert [value[0][1], value[0][3]] == [0, 2]
-            kept = await bench.executor.store(ref, "run/kept")
-            await bench.executor.forget(bench.run)
-            assert not bench.executor.holds(ref.handle)
-            assert await bench.value(bench.call("type_name", kept)) == "list"
-            assert (await bench.lost(bench.call("type_name", ref))).missing == (ref.handle,)
-            with pytest.raises(MissingObject):
-                await bench.executor.store(ref, "run/ref")
-
-    async def test_a_result_of_medium_size_is_a_file_as_well(self) -> None:
-        async with self.cluster() as bench:
-            call = bench.call("everything", LARGE[:300_000], store_max_bytes=1_000_000)
-            ref = (await bench.finished(call)).value
-            assert (ref.kind, bool(ref.handle)) == ("file", True)
-            await bench.executor.forget(bench.run)
-            assert await bench.value(bench.call("type_name", ref)) == "list"
-
-    async def test_runs_with_the_same_stage_names_never_meet(self) -> None:
-        async with self.cluster() as bench:
-            found: dict[int, Any] = {}
-
-            async def run(number: int) -> None:
-                first = _of_run(bench.call("everything", number, stage="load"), number)
-                outcome = await bench.executor.execute(first, lambda event: None)
-                second = bench.call("everything", outcome.value, stage="fit")  # type: ignore[union-attr]
-                last = await bench.executor.execute(_of_run(second, number), lambda event: None)
-                found[number] = bench.decode(last.value)  # type: ignore[union-attr]
-
-            async with trio.open_nursery() as nursery:
-                for number in range(12):
-                    nursery.start_soon(run, number)
-            assert found == {number: [[number]] for number in range(12)}
-
-    async def test_what_no_node_can_give_is_refused_in_words(self) -> None:
-        async with self.cluster(resources={"vllm": 1}) as bench:
-            assert bench.executor.capacity().custom == {"vllm": 1.0}
-            fits = bench.call("everything", 1, resources={"vllm": 1.0, "cpus": 2.0})
-            assert await bench.value(fits) == [1]
-            for wanted, words in (
-                ({"vllm": 2.0}, "one node has 1 at most"),
-                ({"cpus": 3.0}, "one node has 2 at most"),
-                ({"gpus": 1.0}, "no node has any"),
-            ):
-                failed = await bench.failed(bench.call("everything", 1, resources=wanted))
-                assert words in failed.error.message
-                assert not failed.error.retryable
-
-    async def test_a_task_that_waits_is_cancelled_at_once(self) -> None:
-        async with self.cluster(maximum=1) as bench, trio.open_nursery() as nursery:
+    async def test_processes_beyond_the_minimum_end_when_they_are_idle(self) -> None:
+        async with self.cluster(minimum=1, idle_timeout=1) as bench:
             gate = self.folder / "gate"
-            nursery.start_soon(
-                bench.executor.execute, bench.call("wait", str(gate), 1), lambda event: None
-            )
-            took = await bench.cancelled(bench.call("nothing"), lambda: True)
-            assert took < 1.0
-            gate.touch()
+            async with trio.open_nursery() as nursery:
+                started: list[TaskEvent] = []
+                for number in range(2):
+                    call = bench.call("wait", str(gate), number)
+                    nursery.start_soon(bench.executor.execute, call, started.append)
+                await until(lambda: len(started) == 2)
+                assert len(_workers()) >= 2
+                gate.touch()
+            await until(lambda: len(_workers()) <= 1)
+            assert await bench.value(bench.call("everything", 1)) == [1]
 
     async def test_what_a_killed_daemon_leaves_is_swept_by_the_next(self) -> None:
         left = Path(tempfile.mkdtemp(prefix="flowdapt-ray-", dir=tempfile.gettempdir()))
@@ -197,6 +139,109 @@ def test_a_killed_daemon_takes_its_cluster_along(tmp_path: Path) -> None:
         timeout_s=20,
         what="all of the cluster ends",
     )
+
+
+@pytest.fixture(scope="module")
+def environment_of_all(tmp_path_factory: pytest.TempPathFactory) -> WorkerEnvironment:
+    folder = tmp_path_factory.mktemp("ray")
+    return WorkerEnvironment(str(folder / "values"), str(folder / "a"), str(folder / "memory"))
+
+
+@pytest.fixture(scope="module")
+def running(environment_of_all: WorkerEnvironment) -> Iterator[Lent]:
+    options = RayOptions(maximum=2, object_store=128 * 1024 * 1024, resources={"vllm": 1})
+    with lent(RayExecutor(options, environment_of_all)) as running:
+        yield running
+
+
+class TestWork(RunsExecutor):
+    """What harms no cluster, on one for all; last, for the others look at all processes of this one."""
+
+    @pytest.fixture(autouse=True)
+    def _running(self, running: Lent, environment_of_all: WorkerEnvironment) -> None:
+        self.running = running
+        self.environment_of_all = environment_of_all
+
+    def environment(self) -> WorkerEnvironment:
+        return self.environment_of_all
+
+    async def make(self, environment: WorkerEnvironment) -> Executor:
+        return Borrowed(self.running)
+
+    async def test_values_pass_from_stage_to_stage_and_can_be_stored(self) -> None:
+        async with self.bench() as bench:
+            ref = (await bench.finished(bench.call("everything", LARGE))).value
+            assert (ref.kind, ref.location) == ("cluster", "")
+            assert bench.executor.holds(ref.handle)
+            for _ in range(2):
+                assert await bench.value(bench.call("change", ref, inline_max_bytes=10**7)) == [
+                    LARGE,
+                    99,
+                ]
+            parts = []
+            for start in (0, 2):
+                call = bench.call("everything", LARGE, start)
+                parts.append(Part(start, start + 2, (await bench.finished(call)).value))
+            source = ValueRef("parts", length=4, parts=tuple(parts))
+            value = await bench.value(bench.call("everything", source, inline_max_bytes=10**7))
+            assert [value[0][1], value[0][3]] == [0, 2]
+            kept = await bench.executor.store(ref, "run/kept")
+            await bench.executor.forget(bench.run)
+            assert not bench.executor.holds(ref.handle)
+            assert await bench.value(bench.call("type_name", kept)) == "list"
+            assert (await bench.lost(bench.call("type_name", ref))).missing == (ref.handle,)
+            with pytest.raises(MissingObject):
+                await bench.executor.store(ref, "run/ref")
+
+    async def test_a_result_of_medium_size_is_a_file_as_well(self) -> None:
+        async with self.bench() as bench:
+            call = bench.call("everything", LARGE[:300_000], store_max_bytes=1_000_000)
+            ref = (await bench.finished(call)).value
+            assert (ref.kind, bool(ref.handle)) == ("file", True)
+            await bench.executor.forget(bench.run)
+            assert await bench.value(bench.call("type_name", ref)) == "list"
+
+    async def test_runs_with_the_same_stage_names_never_meet(self) -> None:
+        async with self.bench() as bench:
+            found: dict[int, Any] = {}
+
+            async def run(number: int) -> None:
+                first = _of_run(bench.call("everything", number, stage="load"), number)
+                outcome = await bench.executor.execute(first, lambda event: None)
+                second = bench.call("everything", outcome.value, stage="fit")  # type: ignore[union-attr]
+                last = await bench.executor.execute(_of_run(second, number), lambda event: None)
+                found[number] = bench.decode(last.value)  # type: ignore[union-attr]
+
+            async with trio.open_nursery() as nursery:
+                for number in range(12):
+                    nursery.start_soon(run, number)
+            assert found == {number: [[number]] for number in range(12)}
+
+    async def test_what_no_node_can_give_is_refused_in_words(self) -> None:
+        async with self.bench() as bench:
+            assert bench.executor.capacity().custom == {"vllm": 1.0}
+            fits = bench.call("everything", 1, resources={"vllm": 1.0, "cpus": 2.0})
+            assert await bench.value(fits) == [1]
+            for wanted, words in (
+                ({"vllm": 2.0}, "one node has 1 at most"),
+                ({"cpus": 3.0}, "one node has 2 at most"),
+                ({"gpus": 1.0}, "no node has any"),
+            ):
+                failed = await bench.failed(bench.call("everything", 1, resources=wanted))
+                assert words in failed.error.message
+                assert not failed.error.retryable
+
+    async def test_a_task_that_waits_is_cancelled_at_once(self) -> None:
+        async with self.bench() as bench, trio.open_nursery() as nursery:
+            gate = self.folder / "gate"
+            started: list[TaskEvent] = []
+            for number in range(2):
+                call = bench.call("wait", str(gate), number)
+                nursery.start_soon(bench.executor.execute, call, started.append)
+            await until(lambda: len(started) == 2)
+            took = await bench.cancelled(bench.call("nothing"), lambda: True)
+            assert took < 1.0
+            gate.touch()
 
 
 _DAEMON = """
@@ -244,6 +289,12 @@ def _of_run(call: TaskCall, number: int) -> TaskCall:
     from msgspec.structs import replace
 
     return replace(call, run=replace(call.run, uid=f"run-of-{number}"))
+
+
+def _workers() -> list[psutil.Process]:
+    """Return the processes of Ray that run tasks or may do so."""
+    family = psutil.Process().children(recursive=True)
+    return [p for p in family if _lives(p) and p.name().startswith(("ray::IDLE", "ray::contract"))]
 
 
 def _lives(process: psutil.Process) -> bool:
