@@ -21,11 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from tests.debian import find_program
 from tests.waiting import eventually
 
-INSTALL = "apt-get install --no-install-recommends chromium"
 # No sandbox: tests often run as root in a container, where it cannot be had.
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
@@ -42,17 +40,6 @@ os.dup2(ends[1], 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
 Message = dict[str, Any]
-
-
-def chromium_path() -> str:
-    """Return the browser; without one fail on CI and skip elsewhere, with the way to get it."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    reason = f"no Chromium on this machine: {INSTALL}"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @dataclass
@@ -213,7 +200,7 @@ class Chromium:
 @contextmanager
 def running_chromium() -> Iterator[Chromium]:
     """Start a browser; end it and all its processes afterwards."""
-    path = chromium_path()
+    path = find_program("chromium", "chromium-browser", "google-chrome", package="chromium")
     folder = tempfile.mkdtemp(prefix="fd-chromium-")
     its_in, asking = os.pipe()
     answering, its_out = os.pipe()
