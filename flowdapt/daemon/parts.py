@@ -72,6 +72,7 @@ class Parts:
 
         paths = settings.paths
         self.settings = settings
+        self._masks = masks
         self.owner = choices.owner(settings)
         self.clock = SystemClock()
         self.plugins = Plugins()
@@ -144,7 +145,14 @@ class Parts:
     def _kinds(self) -> InstalledKinds:
         from flowdapt.daemon.kinds import InstalledKinds
 
-        return InstalledKinds(self.plugins, self.environment, self.secrets.expand)
+        return InstalledKinds(self.plugins, self.environment, self._expand)
+
+    def _expand(self, text: str) -> str:
+        """Fill in secrets; what is made of them is masked in the log from then on."""
+        expanded = self.secrets.expand(text)
+        if expanded != text and len(expanded) >= MASK_MIN_CHARS:
+            self._masks.add(expanded)
+        return expanded
 
     def _switch(self) -> Switch:
         from flowdapt.services.switch import Switch
