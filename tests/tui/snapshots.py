@@ -53,6 +53,17 @@ async def look(pilot: Pilot[Any], name: str, *, update: bool, within_s: float = 
     compare(pilot.app, name, update=update)
 
 
+async def settled(pilot: Pilot[Any], *, within_s: float = 4.0) -> None:
+    """Wait until nothing on screen has changed for a moment: what a dialog covers is drawn no more."""
+    deadline = time.monotonic() + within_s
+    before, since = "", time.monotonic()
+    while time.monotonic() < deadline and time.monotonic() - since < 0.4:
+        await pilot.pause(0.1)
+        drawn = pilot.app.export_screenshot()
+        if drawn != before:
+            before, since = drawn, time.monotonic()
+
+
 def _known(name: str) -> str:
     path = FOLDER / f"{name}.svg"
     return path.read_text(encoding="utf-8") if path.exists() else ""

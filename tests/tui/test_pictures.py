@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.tui.fake import NOW, FakeDaemon, a_run, new_app
-from tests.tui.snapshots import SIZES, look, text_lines
+from tests.tui.snapshots import SIZES, look, settled, text_lines
 from tests.tui.waiting import text_of, until
 
 THEMES = ("dark", "light")
@@ -106,6 +106,8 @@ async def test_screens_look_as_committed(
         await until(pilot, lambda: shows in text_of(pilot) or steps is not stay)
         if prepare is busy:
             await until(pilot, lambda: "train" in text_of(pilot))
+        if steps is not stay:
+            await settled(pilot)
         await steps(pilot)
         await until(pilot, lambda: shows in text_of(pilot))
         await look(pilot, f"{scene}-{size}-{theme}", update=update_snapshots)
