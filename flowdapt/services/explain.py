@@ -8,7 +8,7 @@ from datetime import datetime
 from flowdapt.domain.records import RunRecord, StageRecord
 from flowdapt.domain.run import Reason, RunState, StageState
 from flowdapt.domain.task import ErrorInfo
-from flowdapt.domain.workflow import WorkflowSpec
+from flowdapt.domain.workflow import StageSpec, WorkflowSpec
 from flowdapt.ports.engine import LiveStage
 
 __all__ = ["explain"]
@@ -110,23 +110,7 @@ def _of_stage(
 ) -> Reason | None:
     subject = f"stage {stage.name}"
     if stage.state is StageState.PENDING and not run.state.terminal:
-        unmet = [
-            n
-            for n in spec.stage(stage.name).depends_on
-            if states[n].state is not StageState.FINISHED
-        ]
-        if unmet:
-            return Reason(
-                subject=subject,
-                code="stage.waits_for_stages",
-                message="it waits for " + ", ".join(unmet),
-            )
-        waits = live.waiting_for if live else None
-        if waits is None:
-            begun = run.state is RunState.RUNNING
-            text = "it is being started" if begun else "its run has not begun"
-            return Reason(subject=subject, code="stage.starting", message=text)
-        return _waits(subject, waits)
+        return _of_pending(run, spec.stage(stage.name), states, live)
     if stage.state is StageState.RUNNING and live is not None and live.waiting_for:
         return _waits(subject, live.waiting_for)
     if stage.state is StageState.RETRYING:
@@ -152,6 +136,27 @@ def _of_stage(
 
 def _said(error: ErrorInfo) -> str:
     return f"{error.type.removeprefix('builtins.')}: {error.message}"
+
+
+def _of_pending(
+    run: RunRecord,
+    spec: StageSpec,
+    states: Mapping[str, StageRecord],
+    live: LiveStage | None,
+) -> Reason:
+    subject = f"stage {spec.name}"
+    unmet = [name for name in spec.depends_on if states[name].state is not StageState.FINISHED]
+    if unmet:
+        return Reason(
+            subject=subject,
+            code="stage.waits_for_stages",
+            message="it waits for " + ", ".join(unmet),
+        )
+    if live is not None and live.waiting_for is not None:
+        return _waits(subject, live.waiting_for)
+    begun = run.state is RunState.RUNNING
+    text = "it is being started" if begun else "its run has not begun"
+    return Reason(subject=subject, code="stage.starting", message=text)
 
 
 def _waits(subject: str, waits: str) -> Reason:
