@@ -18,6 +18,7 @@ from benchmarks.figures import FIGURES, Dbos
 from benchmarks.growth import growth
 from benchmarks.triggers import triggers
 from benchmarks.tui import tui
+from benchmarks.tui_logs import tui_logs
 from benchmarks.workstation import open_workstation
 
 _OTHERS: dict[str, Callable[[], list[Figure]]] = {
@@ -28,6 +29,7 @@ _OTHERS: dict[str, Callable[[], list[Figure]]] = {
     "growth": growth,
     "clusters": clusters,
     "tui": tui,
+    "tui_logs": tui_logs,
 }
 _ALL = [*FIGURES, *_OTHERS]
 

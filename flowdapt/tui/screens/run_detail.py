@@ -83,13 +83,15 @@ class _Tabs(Widget):
     def render(self) -> Text:
         page = self.screen
         assert isinstance(page, RunDetail)
-        app, pieces = page.desk, []
+        app = page.desk
+        pieces: list[tuple[object, Any]] = []
         for pane in page.panes:
             if pane is page.pane:
                 pieces.append((f"[{pane.tab}]", f"bold {app.colour('key')}"))
             else:
                 closed = page.run is not None and pane.closed(page.run) is not None
-                pieces.append((f" {pane.tab} ", app.colour("dim") + (" strike" if closed else "")))
+                strike = " strike" if closed else ""
+                pieces += [(" ", None), (pane.tab, app.colour("dim") + strike), (" ", None)]
         return line(pieces)
 
     def on_click(self, event: events.Click) -> None:
