@@ -38,18 +38,15 @@ def text_lines(svg: str) -> list[str]:
     return ["".join(text for _, text in sorted(pieces)).rstrip() for _, pieces in ordered]
 
 
-async def look(pilot: Pilot[Any], name: str, *, update: bool, within_s: float = 4.0) -> None:
+async def look(pilot: Pilot[Any], name: str, *, update: bool, within_s: float = 10.0) -> None:
     """Wait until the screen is the committed picture `name`; fail as `compare` does when it stays another."""
     deadline = time.monotonic() + within_s
-    before = ""
-    while time.monotonic() < deadline:
-        await pilot.pause(0.1)
-        drawn = normal(pilot.app.export_screenshot(title="flowdapt"))
-        if drawn == _known(name) and not update:
+    if update:
+        await settled(pilot)
+    while not update and time.monotonic() < deadline:
+        if normal(pilot.app.export_screenshot(title="flowdapt")) == _known(name):
             return
-        if update and drawn == before and time.monotonic() > deadline - within_s / 2:
-            break
-        before = drawn
+        await pilot.pause(0.1)
     compare(pilot.app, name, update=update)
 
 
