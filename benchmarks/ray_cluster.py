@@ -37,6 +37,8 @@ class RayBelow(EngineBelow):
 
         self._ray = ray
         left, right = ({"num_cpus": 1, "resources": {side: 1}, **_NODE} for side in SIDES)
+        # Two drivers take turns: neither shall lose its warm workers to the other one's.
+        left["_system_config"] = {"num_workers_soft_limit": 8}
         self._cluster = Cluster(initialize_head=True, head_node_args=left)
         self._cluster.add_node(**right)
         self.address = str(self._cluster.address)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import trio
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from flowdapt.plugins.executors.ray.options import RayOptions
 from flowdapt.testing.executor_calls import RunsExecutor, json_ref, lines_of, until
 from tests.executors.ray import bodies
 from tests.executors.ray.outside import LOOPBACK, OutsideRay, free_port, outside_ray
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -80,6 +82,25 @@ class TestLosses(_OnOutside):
             await lose()
         assert [type(outcome) for outcome in outcomes] == [Lost]
 
+    async def test_a_killed_bridge_leaves_no_body_running(self, shared: OutsideRay) -> None:
+        outcomes: list[Outcome] = []
+
+        async def lose() -> None:
+            async with self.joined(shared) as bench, trio.open_nursery() as nursery:
+                call = bench.call(f"{BODIES}:note_and_wait", str(self.folder))
+                nursery.start_soon(_keep, bench, call, outcomes)
+                await until((self.folder / "note-0").exists)
+                for process in psutil.Process().children():
+                    if "flowdapt.plugins.bridge.process" in process.cmdline():
+                        process.kill()
+                await trio.sleep_forever()
+
+        with pytest.raises(ExecutorUnavailable):
+            await lose()
+        assert [type(outcome) for outcome in outcomes] == [Lost]
+        worker = int((self.folder / "note-0").read_text(encoding="utf-8"))
+        eventually(lambda: not psutil.pid_exists(worker), timeout_s=20, what="the worker ends")
+
     async def test_a_connect_that_hangs_ends_in_its_time(self) -> None:
         with _silent_server() as address:
             self.options = {"address": address, "connect_timeout": 1.0}
@@ -124,6 +145,18 @@ class TestOwnFiles(_OnOutside):
             bench.run = "the-next-run"
             call = bench.call("user_modules.mine.version", 1)
             assert await bench.value(call) == ["two", 1, 1]
+
+    async def test_code_that_is_too_large_fails_its_stage_in_words(
+        self, shared: OutsideRay
+    ) -> None:
+        modules = Path(self.environment().user_modules)
+        modules.mkdir()
+        with (modules / "large.py").open("wb") as file:
+            file.truncate(21 * 1024 * 1024)
+        async with self.joined(shared, shares_files=False) as bench:
+            failed = await bench.failed(bench.call("nothing"))
+            assert "large.py" in failed.error.message
+            assert not failed.error.retryable
 
     async def test_cluster_memory_outlives_who_wrote_it(self, shared: OutsideRay) -> None:
         async with self.joined(shared, shares_files=False) as bench:

@@ -16,7 +16,7 @@ import msgspec
 import ray
 from ray import exceptions as errors
 
-from flowdapt.domain.errors import ExecutorUnavailable, MissingObject
+from flowdapt.domain.errors import DamagedValue, ExecutorUnavailable, MissingObject, TooLarge
 from flowdapt.domain.handles import handles_of, only_held
 from flowdapt.domain.task import ValueRef
 from flowdapt.plugins.bridge.engine import Engine, Report, Say
@@ -143,8 +143,11 @@ class RayEngine(Engine):
             return losses.unfit(call, lacking)
         sha256, code = "", None
         if self._lifter is not None:
-            call = await self._lifter.lift(call)
-            sha256, code = await self._lifter.code(call.run.uid)
+            try:
+                call = await self._lifter.lift(call)
+                sha256, code = await self._lifter.code(call.run.uid)
+            except (TooLarge, DamagedValue) as error:
+                return losses.refused(call, error)
         held, missing = self._inputs(call)
         if missing:
             return losses.missing(call, missing)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ray import exceptions as errors
 
-from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.domain.errors import ExecutorUnavailable, FlowdaptError
 from flowdapt.domain.task import ErrorInfo, Failed, Lost
 from flowdapt.runtime.verdicts import lost
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from flowdapt.domain.task import TaskCall
 
-__all__ = ["cause_of", "last_line", "missing", "told", "unfit"]
+__all__ = ["cause_of", "last_line", "missing", "refused", "told", "unfit"]
 
 _LOSSES: Sequence[tuple[type[Exception], str, str]] = (
     (
@@ -63,6 +63,13 @@ def unfit(call: TaskCall, lacking: list[str]) -> Failed:
     kind = "flowdapt.ResourceUnavailable"
     words = f"no node of this Ray cluster can give {' and '.join(lacking)}"
     return Failed(ErrorInfo(kind, words, stage=call.stage, retryable=False, bases=(kind,)))
+
+
+def refused(call: TaskCall, error: FlowdaptError) -> Failed:
+    """Return the failure of a task whose code or inputs cannot be sent."""
+    kinds = tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__[:-1])
+    told = ErrorInfo(kinds[0], error.message, stage=call.stage, retryable=False, bases=kinds)
+    return Failed(told)
 
 
 def last_line(error: BaseException) -> str:
