@@ -13,6 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from flowdapt.domain.events import (
+    WORKFLOW_CANCELLING,
+    WORKFLOW_DELETED,
+    WORKFLOW_FINISHED,
+    WORKFLOW_QUEUED,
+    WORKFLOW_STARTED,
+)
 from flowdapt.domain.run import Run
 from flowdapt.tui.model.query import Query
 
@@ -20,6 +27,7 @@ __all__ = ["PAGE", "RunWindow"]
 
 PAGE = 200
 PAGES = 10
+_TELL_A_RUN = frozenset({WORKFLOW_QUEUED, WORKFLOW_STARTED, WORKFLOW_CANCELLING, WORKFLOW_FINISHED})
 
 
 @dataclass(slots=True)
@@ -131,10 +139,10 @@ class RunWindow:
             if not isinstance(data, Mapping):
                 continue
             uid = str(data.get("uid", ""))
-            if kind.endswith(".workflow_deleted"):
+            if kind == WORKFLOW_DELETED:
                 if self.remove(uid):
                     changed.add(uid)
-            elif kind.startswith("com.event.workflow.workflow_"):
+            elif kind in _TELL_A_RUN:
                 run = self._runs.get(uid)
                 if run is None:
                     again = True

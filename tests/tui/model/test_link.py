@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flowdapt.tui.model.link import Link, LinkState, compatible
+from flowdapt.tui.model.link import Banner, Link, LinkState, compatible
 from tests.tui.fake import NOW
 
 
@@ -78,9 +78,9 @@ def test_a_newer_daemon_asks_to_upgrade_this_one() -> None:
 def test_warnings_and_a_drain_stand_in_the_banner() -> None:
     link = a_link()
     link.greeted({"version": "0.2.0", "pid": 1, "warnings": ["only 3 MiB are free"]}, NOW)
-    assert (banner := link.banner(NOW)) and banner.text == "only 3 MiB are free"
+    assert link.banner(NOW) == Banner("only 3 MiB are free", "warn")
     link.greeted({"version": "0.2.0", "pid": 1, "draining": True}, NOW)
-    assert (banner := link.banner(NOW)) and "about to end" in banner.text
+    assert "about to end" in str(link.banner(NOW))
 
 
 def test_patches_and_local_builds_of_a_version_fit() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowdapt.domain.events import WORKFLOW_STARTED
 from flowdapt.domain.run import Run
 from flowdapt.tui.model.query import Query, parse_filter
 from flowdapt.tui.model.runs import PAGE, PAGES, RunWindow
@@ -107,9 +108,7 @@ def test_an_event_that_makes_no_sense_asks_again_and_changes_nothing() -> None:
     window = RunWindow()
     window.add_first(runs(1, 1, state="running"), None)
     odd = an_event("workflow.workflow_finished", a_run(1, "melted"))
-    assert window.apply([odd, {"type": "x"}, {"type": "com.event.workflow.workflow_x", "data": 3}])[
-        1
-    ]
+    assert window.apply([odd, {"type": "x"}, {"type": WORKFLOW_STARTED, "data": 3}])[1]
     assert window.rows[0].state.value == "running"
 
 
