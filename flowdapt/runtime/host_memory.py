@@ -6,6 +6,7 @@ cluster keeps things (`Shelf`). What passes between both are short messages and 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import tempfile
@@ -23,10 +24,18 @@ from flowdapt.runtime.pickled import Pickled
 if TYPE_CHECKING:
     from flowdapt.domain.task import WorkerEnvironment
 
-__all__ = ["EXTENSION", "HostMemory", "MemoryServer", "Shelf", "install"]
+__all__ = ["EXTENSION", "HostMemory", "MemoryServer", "Shelf", "install", "scope_of"]
 
 EXTENSION = f"{__name__}:install"
 _MESSAGE_MAX = 64 * 1024
+
+
+def scope_of(environment: WorkerEnvironment) -> str:
+    """Return whose memory it is on a cluster that others use too: those who share a storage share it."""
+    shared = environment.artifacts_url
+    if not shared or shared.startswith(("/", "file:")):
+        shared = f"{socket.gethostname()}:{os.path.realpath(environment.values_root)}"
+    return hashlib.sha256(shared.encode()).hexdigest()[:12]
 
 
 class Shelf(ABC):

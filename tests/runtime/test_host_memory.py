@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowdapt.domain.task import WorkerEnvironment
-from flowdapt.runtime.host_memory import HostMemory, MemoryServer, Shelf
+from flowdapt.runtime.host_memory import HostMemory, MemoryServer, Shelf, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,3 +100,12 @@ def test_a_cluster_that_cannot_be_asked_is_an_os_error(
     shelf.broken = False
     memory.put("default", "k", 1)
     assert memory.get("default", "k") == 1
+
+
+def test_daemons_share_memory_only_when_they_share_a_storage() -> None:
+    def scope(values: str, artifacts: str) -> str:
+        return scope_of(WorkerEnvironment(values, artifacts, ""))
+
+    assert scope("/a", "/a/artifacts") != scope("/b", "/b/artifacts")
+    assert scope("/a", "") == scope("/a", "file:///a/artifacts")
+    assert scope("/a", "s3://lab/x") == scope("/b", "s3://lab/x")

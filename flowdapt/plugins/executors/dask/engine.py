@@ -29,6 +29,7 @@ from flowdapt.plugins.executors.dask.shares import Labels
 from flowdapt.plugins.executors.dask.state import state_of
 from flowdapt.runtime.bundle import Packer
 from flowdapt.runtime.frames import read_message
+from flowdapt.runtime.host_memory import scope_of
 from flowdapt.runtime.verdicts import lost
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class DaskEngine(Engine):
             client=str(self._client.id),
             queue=self._queue,
             shares_files=self._shares_files,
-            memory=not self._shares_memory,
+            memory="" if self._shares_memory else scope_of(self._there),
             sha256=sha256,
         )
         task = self._tasks[errand.key] = _Task(call.task_key, say)

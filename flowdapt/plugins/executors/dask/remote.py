@@ -47,7 +47,7 @@ class Errand(msgspec.Struct, frozen=True):
     key     the name of the attempt, for Dask the key of the task.
     handle  the key of its value, when it is kept.
     client  whose the value is; queue  where words go; sha256  which code, empty: what lies here.
-    memory  cluster memory lies on the cluster; else in files that all workers see.
+    memory  whose cluster memory it is, on the cluster; empty: it lies in files that all workers see.
     """
 
     call: TaskCall
@@ -57,7 +57,7 @@ class Errand(msgspec.Struct, frozen=True):
     client: str
     queue: str
     shares_files: bool
-    memory: bool = False
+    memory: str = ""
     sha256: str = ""
 
 
@@ -72,7 +72,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 _read_errand = msgspec.msgpack.Decoder(Errand).decode
 _codes = Versions()
-_memory: dict[str, MemoryServer] = {}
+_memory: dict[tuple[str, str], MemoryServer] = {}
 _lock = threading.Lock()
 _running: dict[str, tuple[Hosted, str]] = {}
 
@@ -84,7 +84,7 @@ def run_task(data: bytes, handles: Sequence[str], values: Sequence[Pickled], cod
     _call(worker, _begin(worker, errand.key))
     environment = _environment(errand, code)
     if errand.memory:
-        environment = _with_memory(environment, worker)
+        environment = _with_memory(environment, worker, errand.memory)
     hosted = hosted_in(environment, shares_files=errand.shares_files)
     words = _Words(worker, errand)
     _running[errand.key] = hosted, errand.handle
@@ -112,11 +112,11 @@ def _environment(errand: Errand, code: Any) -> WorkerEnvironment:
     )
 
 
-def _with_memory(environment: WorkerEnvironment, worker: Worker) -> WorkerEnvironment:
+def _with_memory(environment: WorkerEnvironment, worker: Worker, scope: str) -> WorkerEnvironment:
     with _lock:
-        server = _memory.get(worker.id)
+        server = _memory.get((worker.id, scope))
         if server is None:
-            server = _memory[worker.id] = MemoryServer(DaskShelf(worker))
+            server = _memory[worker.id, scope] = MemoryServer(DaskShelf(worker, scope))
     return msgspec.structs.replace(
         environment,
         memory_root=server.path,
@@ -195,8 +195,8 @@ class TellCancels(WorkerPlugin):
     def teardown(self, worker: Worker) -> None:
         for hosted, handle in list(_running.values()):
             hosted.cancel(handle)
-        if server := _memory.pop(worker.id, None):
-            server.close()
+        for key in [key for key in _memory if key[0] == worker.id]:
+            _memory.pop(key).close()
 
 
 def write_value(data: bytes, root: str, name: str, kept: Pickled) -> bytes:

@@ -31,23 +31,27 @@ _AT_ONCE_S = -1.0
 
 
 class DaskShelf(Shelf):
-    """The memory of all workers of one cluster, through one of them."""
+    """The memory of one daemon's runs on all workers of a cluster, through one of them."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, scope: str) -> None:
         self._worker = worker
+        self._scope = scope
 
     def put(self, namespace: str, key: str, kept: Pickled) -> None:
-        self._call(self._put(_name(namespace, key), kept))
+        self._call(self._put(self._name(namespace, key), kept))
 
     def find(self, namespace: str, key: str) -> Pickled | None:
-        found: Pickled | None = self._call(self._find(_name(namespace, key)))
+        found: Pickled | None = self._call(self._find(self._name(namespace, key)))
         return found
 
     def exists(self, namespace: str, key: str) -> bool:
-        return self._call(self._where(_name(namespace, key))) is not None
+        return self._call(self._where(self._name(namespace, key))) is not None
 
     def delete(self, namespace: str, key: str) -> bool:
-        return bool(self._call(self._delete(_name(namespace, key))))
+        return bool(self._call(self._delete(self._name(namespace, key))))
+
+    def _name(self, namespace: str, key: str) -> str:
+        return f"{_PREFIX}/{self._scope}/{namespace}/{key}"
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         loop: Any = self._worker.loop  # tornado's, which wraps the one that is meant
@@ -104,7 +108,3 @@ class DaskShelf(Shelf):
             await self._worker.scheduler.variable_set(name=name, data="")
             await self._worker.scheduler.variable_set(name=f"{name}/held", data="")
         return there
-
-
-def _name(namespace: str, key: str) -> str:
-    return f"{_PREFIX}/{namespace}/{key}"
