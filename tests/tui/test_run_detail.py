@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from flowdapt.client.wire import Response
 from flowdapt.tui.app import FlowdaptApp
+from flowdapt.tui.keys import EVERYWHERE, KEYS
 from flowdapt.tui.screens.run_detail import RunDetail
 from flowdapt.tui.widgets.log import LogView
 from flowdapt.tui.widgets.plot import PlotView
@@ -186,6 +187,19 @@ async def test_a_result_that_is_left_out_of_the_run_is_fetched(daemon: FakeDaemo
         await until(pilot, lambda: '"a long list"' in text_of(pilot))
 
 
+async def test_a_frame_is_told_by_its_columns_and_first_rows(daemon: FakeDaemon) -> None:
+    frame = {
+        "type": "pandas.DataFrame", "shape": [144, 2], "columns": [["city", "str"], ["value", "float64"]],
+        "head": [["EWR", -2.12], ["JFK\x1b[2J", 1.5]], "size_bytes": 3790,
+    }  # fmt: skip
+    furnish_run(daemon, the_run("finished", result_preview=frame, result_size_bytes=10**9))
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await opened(app, pilot, "data")
+        await until(pilot, lambda: "pandas.DataFrame 144 by 2, 3.7 KiB" in text_of(pilot))
+        await until(pilot, lambda: r"JFK\x1b[2J" in text_of(pilot) and "float64" in text_of(pilot))
+
+
 async def test_series_are_plotted_and_several_are_chosen(daemon: FakeDaemon) -> None:
     furnish_run(daemon)
     app = new_app(daemon)
@@ -232,9 +246,25 @@ async def test_the_screen_finds_the_run_again_after_the_daemon_was_away(daemon: 
         await until(pilot, lambda: "✖ failed" in text_of(pilot), within_s=10)
 
 
+async def test_a_click_on_its_name_opens_a_tab(daemon: FakeDaemon) -> None:
+    furnish_run(daemon)
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 30)) as pilot:
+        page = await opened(app, pilot)
+        line = next(one for one in lines_of(pilot) if "[gantt]" in one)
+        for tab in ("logs", "data", "graph"):
+            await pilot.click("_Tabs", offset=(line.index(tab) + 1, 0))
+            await until(pilot, lambda tab=tab: page.pane.tab == tab)
+
+
+def test_no_two_keys_of_the_screen_are_the_same() -> None:
+    taken = [one for id_ in (*RunDetail.KEYS, *EVERYWHERE) for one in KEYS[id_].keys.split(",")]
+    assert sorted(taken) == sorted(set(taken))
+
+
 SCENES = {
     "gantt": ("running", "40 23✔"), "graph": ("running", "─▶ ▶ process"), "items": ("running", "ValueError"),
-    "logs": ("running", "following"), "events": ("running", "stage_finished"), "data": ("running", "RESULT OF LOAD"),
+    "logs": ("running", "following"), "events": ("running", "stage_finished"), "data": ("running", "DataFrame 144 by 2"),
     "error": ("failed", "train.py:14"), "metrics": ("running", "└──"), "parent": ("failed", "calm-bee-0007"),
 }  # fmt: skip
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flowdapt.domain.run import Run, RunError, StageRun
+from flowdapt.domain.wording import short, size
 from flowdapt.tui.model.words import age, took
 
-__all__ = ["Compared", "Frame", "compared", "errors_of", "facts_of", "frames_of", "is_of_user"]
+__all__ = [
+    "Compared",
+    "Frame",
+    "compared",
+    "errors_of",
+    "facts_of",
+    "frames_of",
+    "is_of_user",
+    "preview_words",
+]
 
 _PLACE = re.compile(r'  File "(.+)", line (\d+), in (.+)$')
 _NOT_OURS = re.compile(
@@ -82,6 +93,23 @@ def facts_of(run: Run, now: datetime) -> list[tuple[str, str]]:
         ("labels", " ".join(f"{name}={value}" for name, value in run.labels.items())),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def preview_words(preview: Any) -> str:
+    """Return on one line what a value is that is not told whole: `pandas.DataFrame 144 by 2, 3.7 KiB`."""
+    if not isinstance(preview, Mapping):
+        return short(preview, 120)
+    kind = str(preview.get("type") or preview.get("codec") or "value").removeprefix("builtins.")
+    shape, length = preview.get("shape"), preview.get("length")
+    large = ""
+    if isinstance(shape, list):
+        large = " " + " by ".join(f"{one:,}" if isinstance(one, int) else str(one) for one in shape)
+    elif isinstance(length, int):
+        large = f" of {length:,}"
+    bytes_ = preview.get("size_bytes")
+    weight = f", {size(bytes_)}" if isinstance(bytes_, int) else ""
+    head = preview.get("head")
+    return f"{kind}{large}{weight}" + ("" if head is None else f": {short(head, 60)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from flowdapt.domain.errors import FlowdaptError, InvalidInput
 from flowdapt.domain.run import Run, RunError
 from flowdapt.domain.wording import amount, size
 from flowdapt.tui.keys import Key
-from flowdapt.tui.model.run_facts import Frame, errors_of, frames_of, is_of_user
+from flowdapt.tui.model.run_facts import Frame, errors_of, frames_of, is_of_user, preview_words
+from flowdapt.tui.screens.artifacts import tell_head
 from flowdapt.tui.screens.run_pane import RunPane
 from flowdapt.tui.widgets.dialogs import Ask
 from flowdapt.tui.widgets.prose import Pane, Prose
@@ -68,7 +69,8 @@ class DataPane(_Page):
         self._drawn: Any = None
 
     def take(self, run: Run) -> None:
-        about = (run.uid, run.state, self._result)
+        told = sum(stage.result_preview is not None for stage in run.stages)
+        about = (run.uid, run.state, self._result, told)
         if about != self._drawn:
             self._drawn = about
             self._draw(run)
@@ -94,14 +96,18 @@ class DataPane(_Page):
         if run.result is not None or self._result:
             _tell_json(prose, self._result or _pretty(run.result), empty="null")
         elif run.result_preview is not None:
+            prose.pair("is", preview_words(run.result_preview))
             prose.pair("size", size(run.result_size_bytes))
-            prose.text(_pretty(run.result_preview))
+            if isinstance(run.result_preview, dict):
+                tell_head(prose, dict(run.result_preview))
             prose.text("S saves all of it, where it is JSON", "dim")
         else:
             prose.text("null" if run.state == "finished" else f"none: it is {run.state}", "dim")
-        for stage in run.stages:
-            if stage.result_preview is not None:
-                prose.head(f"result of {stage.name}").text(_pretty(stage.result_preview))
+        told = [one for one in run.stages if one.result_preview is not None]
+        if told:
+            prose.head("results of stages").table(
+                [(one.name, ""), (preview_words(one.result_preview), "dim")] for one in told
+            )
         self.pane.show(prose)
 
     def act_copy(self) -> None:

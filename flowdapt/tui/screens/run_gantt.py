@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from flowdapt.domain.run import Run, StageRun, StageState
 from flowdapt.domain.wording import coarse, moment, short
 from flowdapt.tui.keys import Key
+from flowdapt.tui.model.run_facts import preview_words
 from flowdapt.tui.model.series import series_of
 from flowdapt.tui.model.words import error_line, state_of, took
 from flowdapt.tui.screens.run_pane import RunPane
@@ -129,5 +130,5 @@ def tell_stage(prose: Prose, stage: StageRun, left_s: float | None) -> Prose:
     if stage.started_at is not None:
         prose.pair("began", moment(stage.started_at.isoformat()))
     if stage.result_preview is not None:
-        prose.pair("result", short(stage.result_preview, 200))
+        prose.pair("result", preview_words(stage.result_preview))
     return prose

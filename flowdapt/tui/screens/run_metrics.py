@@ -16,7 +16,7 @@ __all__ = ["MetricPane"]
 
 _EVERY_S = 2.0
 _SPARK = 10
-_NONE = "no stage recorded a series: flowdapt.metric(name, value, step)"
+_NONE = "no stage recorded a series: get_run_context().metric(name, value, step)"
 
 
 def _last(one: Series) -> str:
