@@ -105,6 +105,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def screens(session: nox.Session) -> None:
+    """Take the pictures of README and documentation anew, from real screens of a real daemon."""
+    session.install(TESTED, *group("test"))
+    session.run("python", "-m", "tests.docs.portraits")
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel, install nothing but it, and start the program."""
     session.install("build")

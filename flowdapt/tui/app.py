@@ -119,6 +119,8 @@ class FlowdaptApp(App[None]):
 
     def _tell(self, news: News) -> None:
         """Pass news to the screen in sight; the others learn on coming back that something changed."""
+        if not self.screen_stack:
+            return  # the app is ending, its screens have gone
         for view in {*self._views.values(), *self._open_views()}:
             if view is self.screen:
                 self.call_later(self._told, view, news)

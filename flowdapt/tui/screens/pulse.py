@@ -153,6 +153,8 @@ class Pulse(View):
     # --- what is shown ---------------------------------------------------------------------------
 
     def _draw(self) -> None:
+        if not self.query("#rhythms"):
+            return  # the app is ending: parts go before the screen
         first = _first_words(self.desk, self.pulse)
         self.set_class(first is not None, "first")
         if first is not None:
