@@ -38,6 +38,13 @@ LARGE = "x" * 3_000_000
 BODIES = bodies.__name__
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Give a folder whose path leaves room for those of Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="f-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 class TestHere(RunsExecutor):
     options: dict[str, Any]
 
@@ -50,8 +57,10 @@ class TestHere(RunsExecutor):
         async with self.bench() as bench:
             yield bench
 
-    async def test_it_listens_on_loopback_lets_nobody_in_and_leaves_nothing(self) -> None:
-        before = _folders()
+    async def test_it_listens_on_loopback_lets_nobody_in_and_leaves_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, short_folder: Path
+    ) -> None:
+        monkeypatch.setenv("TMPDIR", str(short_folder))
         async with self.cluster() as bench:
             await bench.finished(bench.call("nothing"))
             family = psutil.Process().children(recursive=True)
@@ -63,7 +72,7 @@ class TestHere(RunsExecutor):
             for head in [process for process in family if process.name() == "gcs_server"]:
                 answer = await trio.to_thread.run_sync(_ask_without_token, _listens(head)[0].port)
                 assert answer == "UNAUTHENTICATED"
-            (folder,) = _folders() - before
+            (folder,) = short_folder.glob("flowdapt-ray-*")
             assert folder.stat().st_mode & 0o077 == 0
         assert not [process for process in family if _lives(process)]
         assert not folder.exists()
@@ -279,10 +288,6 @@ def _ask_without_token(port: int) -> str:
         except grpc.RpcError as error:
             return str(error.code().name)
     return "OK"
-
-
-def _folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("flowdapt-ray-*"))
 
 
 def _of_run(call: TaskCall, number: int) -> TaskCall:

@@ -216,6 +216,15 @@ class TestByClient(_OnOutside):
 
 
 class TestShared(_OnOutside):
+    async def test_tasks_wait_for_nodes_that_may_come(self, shared: OutsideRay) -> None:
+        async with self.joined(shared, grows_to={"cpus": 64, "tpu": 4}) as bench:
+            capacity = bench.executor.capacity()
+            assert (capacity.cpus, capacity.custom) == (64, {"tpu": 4})
+            call = bench.call("nothing", resources={"cpus": 8.0})
+            assert await bench.cancelled(call, lambda: True) < 1.5
+            failed = await bench.failed(bench.call("nothing", resources={"cpus": 65.0}))
+            assert "one node has 64 at most" in failed.error.message
+
     async def test_a_large_result_is_written_by_a_worker(self, shared: OutsideRay) -> None:
         async with self.joined(shared) as bench:
             large = (await bench.finished(bench.call("everything", LARGE))).value
@@ -235,6 +244,7 @@ class TestShared(_OnOutside):
         ({"address": "127.0.0.1"}, "is not ray://HOST:PORT"),
         ({"minimum": 3, "maximum": 2}, "below minimum"),
         ({"token_file": "/x"}, "makes its own"),
+        ({"grows_to": {"cpus": 8}}, "raise maximum"),
         ({"address": "127.0.0.1:1", "tls_ca": "/x"}, "needs all"),
         ({"object_store": "10MB"}, "object_store"),
         ({"port": 1}, "port"),

@@ -131,14 +131,14 @@ class RayEngine(Engine):
     async def _look(self) -> None:
         nodes = living(await in_thread(ray.nodes))
         self._nodes = {str(node["NodeID"]): node for node in nodes}
-        self._labels = Labels(nodes)
+        self._labels = Labels(nodes, self._options.grows_to)
         running = {told.node: told.task_key for told in self._running.values() if told.node}
-        self._report(state_of(nodes, running))
+        self._report(state_of(nodes, self._labels, running))
 
     # -- tasks ---------------------------------------------------------------------------------------
 
     async def execute(self, call: TaskCall, say: Say) -> Outcome:
-        asked, lacking = self._labels.asked(call.resources, autoscales=self._options.autoscales)
+        asked, lacking = self._labels.asked(call.resources)
         if lacking:
             return losses.unfit(call, lacking)
         sha256, code = "", None

@@ -24,7 +24,7 @@ class RayOptions(ClusterOptions):
     gpus          GPUs of a cluster started here; none given: those that Ray finds.
     resources     what a cluster started here has besides, by the name that stages ask for.
     object_store  memory for results of a cluster started here; beyond it they go to the disk.
-    autoscales    nodes come when tasks wait for them: what none has today is not refused.
+    grows_to      what a cluster that scales by itself can have in all: tasks are given to it up to that.
     """
 
     token_file: str = ""
@@ -34,7 +34,7 @@ class RayOptions(ClusterOptions):
     gpus: int | None = Field(default=None, ge=0, le=1024)
     resources: dict[str, float] = Field(default_factory=dict, max_length=32)
     object_store: SizeBytes = Field(default=512 * 1024 * 1024, ge=_STORE_MIN_BYTES)
-    autoscales: bool = False
+    grows_to: dict[str, float] = Field(default_factory=dict, max_length=32)
 
     @property
     def by_client(self) -> bool:
@@ -60,6 +60,10 @@ class RayOptions(ClusterOptions):
             raise ValueError("TLS needs all of tls_ca, tls_cert and tls_key")
         if not self.address and (any(tls) or self.token_file):
             raise ValueError("a cluster started here makes its own token: leave these out")
+        if not self.address and self.grows_to:
+            raise ValueError(
+                "a cluster started here has one node: raise maximum instead of grows_to"
+            )
         if self.address and self.address != "auto" and self.place is None:
             raise ValueError(f"{self.address!r} is not ray://HOST:PORT, HOST:PORT or auto")
         return self

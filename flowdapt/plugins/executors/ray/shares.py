@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flowdapt.plugins.bridge.engine import State
@@ -21,9 +22,11 @@ Node = dict[str, Any]
 
 
 class Labels:
-    """What the living nodes of a cluster offer."""
+    """What the living nodes of a cluster offer, and what others that may come would."""
 
-    def __init__(self, nodes: Sequence[Node] = ()) -> None:
+    def __init__(
+        self, nodes: Sequence[Node] = (), grows_to: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
         self._most: dict[str, float] = {}
         self._total: dict[str, float] = {}
         for node in nodes:
@@ -31,15 +34,18 @@ class Labels:
                 self._most[name] = max(self._most.get(name, 0.0), amount)
                 self._total[name] = self._total.get(name, 0.0) + amount
 
-    def asked(
-        self, wanted: Mapping[str, float], *, autoscales: bool = False
-    ) -> tuple[dict[str, Any], list[str]]:
+        for name, amount in grows_to.items():
+            label = _KNOWN.get(name, name)
+            self._most[label] = max(self._most.get(label, 0.0), amount)
+            self._total[label] = max(self._total.get(label, 0.0), amount)
+
+    def asked(self, wanted: Mapping[str, float]) -> tuple[dict[str, Any], list[str]]:
         """Return the arguments of a remote call, and in words what no node could ever give."""
         asked: dict[str, Any] = {"num_cpus": 1.0}
         lacking: list[str] = []
         for name, amount in wanted.items():
             label = _KNOWN.get(name, name)
-            if amount > self._most.get(label, 0.0) and not autoscales:
+            if amount > self._most.get(label, 0.0):
                 lacking.append(f"{amount:g} {name} ({self._found(label)})")
             elif label in _ARGUMENTS:
                 asked[_ARGUMENTS[label]] = amount
@@ -65,9 +71,8 @@ def living(nodes: Iterable[Node]) -> list[Node]:
     return [node for node in nodes if node.get("Alive")]
 
 
-def state_of(nodes: Sequence[Node], running: Mapping[str, str]) -> State:
+def state_of(nodes: Sequence[Node], labels: Labels, running: Mapping[str, str]) -> State:
     """Return the state; `running` are the keys of our tasks by the node where they run."""
-    labels = Labels(nodes)
     capacity = Capacity(
         None, labels.total("CPU"), labels.total("GPU"), int(labels.total("memory")), labels.custom()
     )
