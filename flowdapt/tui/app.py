@@ -25,6 +25,7 @@ from flowdapt.tui.keys import KEYS, Key
 from flowdapt.tui.model.link import Link
 from flowdapt.tui.model.news import ALL, LINK, News
 from flowdapt.tui.model.words import ASCII, UNICODE
+from flowdapt.tui.names import Names
 from flowdapt.tui.options import Options
 from flowdapt.tui.record import Record
 from flowdapt.tui.screens.catalogue import make_detail, make_view
@@ -66,6 +67,7 @@ class FlowdaptApp(App[None]):
         self.now = now
         self.link = Link(flowdapt.__version__)
         self.record = Record()
+        self.names = Names()
         self.everywhere = Everywhere(self)
         self.read_only = self.options.read_only
         self.zoomed = False

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flowdapt.domain.errors import InvalidInput
+from flowdapt.tui.names import files_that_begin
 
 __all__ = ["COMMANDS", "Command", "UnknownCommand", "add_command", "complete", "find_command"]
 
-Words = Callable[[object], Iterable[str]]
+# Words from the app, given what is typed of them already.
+Words = Callable[[Any, str], Iterable[str]]
 
 
 class UnknownCommand(InvalidInput):
@@ -22,7 +25,8 @@ class UnknownCommand(InvalidInput):
 class Command:
     """A command: `key` is the id of a key that does the same, else `method` of the screen or the app.
 
-    A method takes the words after the command. `completes` gives words from the app.
+    A method takes the words after the command. `completes` gives words
+    from the app, given what is typed of them.
     """
 
     name: str
@@ -66,7 +70,11 @@ def complete(line: str, app: object) -> list[str]:
         return []
     if command.completes is None:
         return []
-    return [f"{command.name} {one}" for one in command.completes(app) if one.startswith(rest)]
+    return [f"{command.name} {one}" for one in command.completes(app, rest) if one.startswith(rest)]
+
+
+def _names(kind: str) -> Words:
+    return lambda app, _: app.names.of(kind)
 
 
 _VIEWS: Mapping[str, tuple[str, ...]] = {
@@ -81,12 +89,28 @@ for _command in (
     Command("help", "the keys of this view", key="help"),
     Command("log", "what the TUI did, as commands", key="record"),
     Command("theme", "the next theme, or the one named", key="theme", argument="[NAME]",
-            completes=lambda app: app.theme_names),  # type: ignore[attr-defined]  # the app's, which imports this
+            completes=lambda app, _: app.theme_names),
     Command("readonly", "allow or forbid changes", key="read_only"),
     Command("filter", "filter this list", method="act_filter", argument="[WORDS]"),
     Command("export", "write what is shown to a file", key="export"),
     Command("refresh", "read everything again", key="refresh"),
     Command("line", "go to a line of a log", method="act_line", argument="NUMBER"),
-    Command("show", "look at a run by its name", method="act_show_run", argument="RUN"),
+    Command("run", "start a run of a workflow", method="act_run_named", argument="[WORKFLOW]",
+            completes=_names("workflow")),
+    Command("show", "look at a run", method="act_show_run", argument="[RUN]", completes=_names("run")),
+    Command("logs", "what the stages of a run said", method="act_logs_of", argument="[RUN]",
+            completes=_names("run")),
+    Command("why", "why a run is as it is, and the way out", method="act_why_named", argument="[RUN]",
+            completes=_names("run")),
+    Command("retry", "a new run from what failed", method="act_retry_named", argument="[RUN]",
+            completes=_names("ended run")),
+    Command("cancel", "stop a run; asks first", method="act_cancel_named", argument="[RUN]",
+            completes=_names("open run")),
+    Command("fire", "fire a rule by hand; asks first", method="act_fire_named", argument="[RULE]",
+            completes=_names("trigger")),
+    Command("use", "check an executor and switch to it", method="act_use_named", argument="[EXECUTOR]",
+            completes=_names("executor")),
+    Command("apply", "store the documents of a file", method="act_apply_file", argument="[FILE]",
+            completes=lambda _, text: files_that_begin(text)),
 ):  # fmt: skip
     add_command(_command)

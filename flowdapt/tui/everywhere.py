@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flowdapt.domain.errors import InvalidInput
 from flowdapt.tui.commands import complete, find_command
+from flowdapt.tui.named import Named
 from flowdapt.tui.screens.catalogue import VIEWS
 from flowdapt.tui.themes import THEMES
 from flowdapt.tui.widgets.dialogs import Ask
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Everywhere"]
 
 
-class Everywhere:
+class Everywhere(Named):
     """The app's part of the keys: a screen without an `act_ID` of its own has these."""
 
     def __init__(self, app: FlowdaptApp) -> None:
@@ -48,6 +49,8 @@ class Everywhere:
 
     def act_command(self, start: str = "") -> None:
         if self._app.view is not None:
+            if self._app.link.usable:
+                self._app.view.work(self._app.names.renew(self._app.client), only="names")
             self._app.view.prompt.call(":", start, completes=lambda text: complete(text, self._app))
 
     def act_back(self) -> None:
@@ -103,13 +106,9 @@ class Everywhere:
     def show_view(self, name: str) -> None:
         self._app.show_view(name)
 
-    def act_switch_executor(self) -> None:
-        self._app.show_view("executors")
-
-    def act_show_run(self, *words: str) -> None:
-        if not words:
-            raise InvalidInput("which run?", fix=":show NAME")
-        self._app.open_detail("run", words[0])
+    async def act_switch_executor(self) -> None:
+        """Offer the executors, wherever one is."""
+        await self.act_use_named()
 
 
 def _to_view(name: str) -> Callable[[Everywhere], None]:

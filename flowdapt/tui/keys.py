@@ -49,7 +49,7 @@ _ALL = (
     _key("theme", "T", "theme", "the next theme", "h"),
     _key("zoom", "z", "zoom", "hide and show all but the main pane", "h"),
     _key("export", "ctrl+s", "export", "write what is shown to a file", "h"),
-    _key("switch_executor", "at", "executor", "choose the active executor", "h"),
+    _key("switch_executor", "at", "executor", "choose the active executor", "ch"),
     # Views.
     _key("view_pulse", "1", "pulse", "", "h"),
     _key("view_workflows", "2", "workflows", "", "h"),

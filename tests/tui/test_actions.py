@@ -331,3 +331,143 @@ async def test_a_lost_connection_tells_what_was_done_and_what_not(daemon: FakeDa
             lambda: "cancelled 0 of 3, then the connection was lost" in text_of(pilot),
             within_s=20,
         )
+
+
+async def test_all_that_a_filter_means_reaches_beyond_the_pages_that_are_loaded(
+    daemon: FakeDaemon,
+) -> None:
+    daemon.runs = [a_run(number, "failed") for number in range(1, 1201)]
+    daemon.runs += [a_run(number) for number in range(1201, 1300)]
+    daemon.on("POST", "/api/v1/runs/[^/]+/retry", a_run(5000, "queued"))
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.view.table.rows)
+        await pilot.press("slash", *"state=failed", "enter")
+        await until(pilot, lambda: "state=failed" in lines_of(pilot)[0])
+        loaded = len(app.view.table.rows)
+        assert loaded < 1200
+        await pilot.press("ctrl+a", "R")
+        await until(pilot, lambda: f"the {loaded} that are loaded" in text_of(pilot))
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: "Retry 1,200 runs" in text_of(pilot))
+        await pilot.press("y")
+        retried = lambda: daemon.asked_for("POST", ".*/retry")  # noqa: E731 - a probe
+        await until(pilot, lambda: len(retried()) == 1200, within_s=30)
+        assert {one.path for one in retried()} == {
+            f"/api/v1/runs/{run['uid']}/retry" for run in daemon.runs[:1200]
+        }
+        await until(pilot, lambda: "retried 1200" in text_of(pilot))
+
+
+@pytest.mark.parametrize(
+    ("key", "verb", "done"), [("x", "cancel", "cancelled"), ("R", "retry", "retried")]
+)
+async def test_what_was_refused_stays_marked_and_off_the_record(
+    daemon: FakeDaemon, key: str, verb: str, done: str
+) -> None:
+    state = "running" if verb == "cancel" else "failed"
+    daemon.runs = [a_run(number, state) for number in range(1, 5)]
+
+    def change(request: Request, found: re.Match[str]) -> Any:
+        if found[1].endswith("2"):
+            return refusal(409, "run.state", "it is not as it was")
+        return daemon.runs[0]
+
+    daemon.on("POST", f"/api/v1/runs/([^/]+)/{verb}", change)
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: len(app.view.table.rows) == 4)
+        await pilot.press("ctrl+a", key)
+        await until(pilot, lambda: "4 runs" in text_of(pilot))
+        await pilot.press("y")
+        await until(pilot, lambda: f"{done} 3 of 4; refused:" in text_of(pilot))
+        await until(pilot, lambda: app.view.table.marks == {f"{2:032x}"})
+        assert "quiet-otter-0002" not in acts(app)[0]
+        assert "quiet-otter-0003" in acts(app)[0]
+
+
+async def edit_over_a_newer_revision(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, when: str
+) -> tuple[Any, list[str]]:
+    """Prepare an edit of revision 3, which somebody stores as revision 4 meanwhile."""
+    furnish(daemon)
+    spec = {"selector": {"type": "all"}, "data": {"trees": 100}}
+    theirs = resource("config", "main", {"selector": {"type": "all"}, "data": {"depth": 9}})
+    theirs["metadata"]["revision"] = 4
+    known = {"newest": resource("config", "main", spec)}
+    stored: list[str] = []
+
+    def get(request: Request, _: Any) -> Any:
+        return (
+            resource("config", "main", spec)
+            if dict(request.query).get("revision") == "3"
+            else known["newest"]
+        )
+
+    def apply(request: Request, _: Any) -> Any:
+        dry = dict(request.query).get("dry_run") in {"true", "True"}
+        text = request.body.decode()
+        if when == ("looking" if not dry else "editing") or known["newest"] is theirs:
+            known["newest"] = theirs
+            if '"revision": 4' not in text and "revision: 4" not in text:
+                return refusal(412, "resource.stale", "it has revision 4 now")
+        if not dry:
+            stored.append(text)
+        diff = "@@ -1 +1 @@\n-  depth: 9\n+  trees: 200"
+        return {
+            "items": [
+                {"kind": "config", "name": "main", "action": "updated", "revision": 5, "diff": diff}
+            ]
+        }
+
+    daemon.on("GET", "/api/v1/configs/main", get)
+    daemon.on("POST", "/api/v1/apply", apply)
+    editor = tmp_path / "editor.sh"
+    editor.write_text("#!/bin/sh\nsed -i 's/100/200/' \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    app = new_app(daemon, "configs")
+    monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+    return app, stored
+
+
+@pytest.mark.parametrize("when", ["editing", "looking"])
+async def test_an_edit_of_what_somebody_else_changed_offers_theirs_and_yours(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, when: str
+) -> None:
+    app, stored = await edit_over_a_newer_revision(daemon, monkeypatch, tmp_path, when=when)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: app.view.table.rows)
+        await pilot.press("e")
+        if when == "looking":
+            await until(pilot, lambda: "Store config main" in text_of(pilot))
+            await pilot.press("y")
+        await until(pilot, lambda: "Whose counts?" in text_of(pilot))
+        await pilot.press("G", "j", "j", "enter")
+        await until(pilot, lambda: "revision 3 to 4" in text_of(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Whose counts?" in text_of(pilot))
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: "Store config main as revision 5?" in text_of(pilot))
+        assert stored == []
+        await pilot.press("y")
+        await until(pilot, lambda: len(stored) == 1)
+        assert "trees: 200" in stored[0]
+    assert list(tmp_path.glob("*.yaml")) == []
+
+
+async def test_an_edit_that_leaves_theirs_keeps_yours_in_a_file(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    app, stored = await edit_over_a_newer_revision(daemon, monkeypatch, tmp_path, when="editing")
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: app.view.table.rows)
+        await pilot.press("e")
+        await until(pilot, lambda: "Whose counts?" in text_of(pilot))
+        await pilot.press("enter")
+        await until(pilot, lambda: "your text is in" in text_of(pilot))
+    (kept,) = tmp_path.glob("flowdapt-config-main-*.yaml")
+    assert "trees: 200" in kept.read_text()
+    assert stored == []

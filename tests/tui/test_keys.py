@@ -31,7 +31,7 @@ def test_every_command_names_a_key_or_a_method() -> None:
 
 
 def test_commands_are_found_by_unique_beginnings_and_other_names() -> None:
-    assert find_command("ru").name == "runs"
+    assert find_command("pu").name == "pulse"
     assert find_command("q").name == "quit"
     with pytest.raises(UnknownCommand):
         find_command("e")

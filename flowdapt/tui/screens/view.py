@@ -72,12 +72,14 @@ class View(Screen[None]):
 
     def why_not(self, key: Key) -> str | None:
         """Return why a key does nothing now; None when it may be pressed. Ask `super()` last."""
+        return self.reason_of_desk(key) or ("not here" if self.method_of(key) is None else None)
+
+    def reason_of_desk(self, key: Key) -> str | None:
+        """Return why nothing of this sort may be done just now, whatever it is done to."""
         if key.changes and self.desk.read_only:
             return "read-only: ! allows changes"
         if key.needs_daemon and not self.desk.link.usable:
             return f"{self.desk.link.state}: there is no connection"
-        if self.method_of(key) is None:
-            return "not here"
         return None
 
     @property

@@ -12,7 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from flowdapt.tui.widgets.dialogs import Dialog
-from flowdapt.tui.widgets.safe import line
+from flowdapt.tui.widgets.safe import SafeText, line
 
 __all__ = ["Choose"]
 
@@ -26,12 +26,14 @@ class Choose(Dialog[str]):
     hint = "enter choose   esc leave it"
 
     def __init__(
-        self, title: str, choices: Sequence[tuple[str, str]], text: str | Text = ""
+        self, title: str, choices: Sequence[tuple[str, str]], text: str | Text = "", *, at: int = 0
     ) -> None:
         super().__init__(title, text)
-        self._choices = tuple(choices)
+        self._choices, self._at = tuple(choices), at
 
     def asked(self) -> ComposeResult:
+        if not self._choices:
+            yield SafeText("there is nothing to choose from")
         width = max((len(key) for key, _ in self._choices), default=0)
         yield OptionList(
             *(
@@ -41,6 +43,9 @@ class Choose(Dialog[str]):
             id="choices",
             compact=True,
         )
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).highlighted = self._at if self._choices else None
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(self._choices[event.option_index][0])

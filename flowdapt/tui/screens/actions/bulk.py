@@ -21,15 +21,14 @@ _TELL_EVERY = 100
 
 async def do_to_all(
     desk: FlowdaptApp, done: str, things: Sequence[T], act: Callable[[T], Awaitable[object]]
-) -> int:
-    """Do it to each; tell `done` (a past word) and a count. Return how many it was done to."""
+) -> list[T]:
+    """Do it to each; tell `done` (a past word) and a count. Return what it was done to."""
     refused: Counter[str] = Counter()
-    count = 0
+    finished: list[T] = []
     limit = asyncio.Semaphore(_AT_ONCE)
     lost: list[Unreachable] = []
 
     async def one(thing: T) -> None:
-        nonlocal count
         async with limit:
             if lost:
                 return
@@ -40,16 +39,18 @@ async def do_to_all(
             except FlowdaptError as error:
                 refused[error.message] += 1
             else:
-                count += 1
+                finished.append(thing)
+                count = len(finished)
                 if count % _TELL_EVERY == 0 and count < len(things):
                     desk.say(f"{done} {count} of {len(things)} …")
 
     await asyncio.gather(*(one(thing) for thing in things))
     if lost:
-        desk.say(f"{done} {count} of {len(things)}, then the connection was lost", "warn")
+        words = f"{done} {len(finished)} of {len(things)}, then the connection was lost"
+        desk.say(words, "warn")
         raise lost[0]
-    _tell(desk, done, count, len(things), refused)
-    return count
+    _tell(desk, done, len(finished), len(things), refused)
+    return finished
 
 
 def _tell(desk: FlowdaptApp, done: str, count: int, total: int, refused: Counter[str]) -> None:

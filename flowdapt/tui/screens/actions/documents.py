@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
@@ -27,8 +29,12 @@ from flowdapt.tui.widgets.choose import Choose
 from flowdapt.tui.widgets.dialogs import Ask, Confirm, Notice, TypedConfirm
 from flowdapt.tui.widgets.diff import coloured_diff
 
-__all__ = ["DocumentActions"]
+if TYPE_CHECKING:
+    from flowdapt.tui.app import FlowdaptApp
 
+__all__ = ["DocumentActions", "apply_file"]
+
+_REVISION = re.compile(r"^(\s+revision:\s*)\d+", re.MULTILINE)
 _WORDS = {"workflow": "workflow", "config": "config", "trigger_rule": "trigger"}
 
 
@@ -58,27 +64,54 @@ class DocumentActions(View):
         draft = await asyncio.to_thread(_draft, f"{self.document_kind}-{name}", before)
         kept = True
         try:
-            kept = not await self._edited(draft, before)
+            kept = not await self._edited(draft, name, before)
         finally:
             if kept:
                 self.desk.say(f"your text is in {draft}", "warn")
             else:
                 await asyncio.to_thread(draft.unlink)
 
-    async def _edited(self, draft: Path, before: str) -> bool:
+    async def _edited(self, draft: Path, name: str, before: str) -> bool:
         """Say whether all is done: stored, or nothing was to be stored."""
-        while True:
-            text = await self._in_editor(draft)
-            if text == before:
-                self.desk.say("nothing was changed")
-                return True
+        text = await self._in_editor(draft)
+        while text != before:
             try:
                 (planned,) = await self.client.apply(text, dry_run=True)
+                return await self._stored(text, planned)
+            except StaleRevision:
+                # Somebody was quicker: before the difference was shown, or while it was.
+                if not await self._over_theirs(name):
+                    return False
+                text = await self._onto_newest(name, text, draft)
             except (FlowdaptError, ValueError) as error:
                 if not await self._again(error):
                     return False
-                continue
-            return await self._stored(text, planned)
+                text = await self._in_editor(draft)
+        self.desk.say("nothing was changed")
+        return True
+
+    async def _over_theirs(self, name: str) -> bool:
+        """Show what somebody stored meanwhile; say whether the person's own is to go over it."""
+        newest = await self.client.resources.get(self.document_kind, name)
+        revision = newest.metadata.revision or 0
+        choices = [
+            ("theirs", f"keep revision {revision} as it is; your text stays in a file"),
+            ("yours", "put yours in its place; what changes is shown first"),
+            ("look", "see what they changed"),
+        ]
+        while True:
+            title = f"{name} was stored by somebody else meanwhile. Whose counts?"
+            chosen = await self.desk.ask(Choose(title, choices))
+            if chosen != "look":
+                return chosen == "yours"
+            await self._show_diff(name, revision - 1, revision)
+
+    async def _onto_newest(self, name: str, text: str, draft: Path) -> str:
+        """Return the text as a change of the newest revision."""
+        newest = await self.client.resources.get(self.document_kind, name)
+        made = _REVISION.sub(rf"\g<1>{newest.metadata.revision}", text, count=1)
+        await asyncio.to_thread(draft.write_text, made, "utf-8")
+        return made
 
     async def _in_editor(self, draft: Path) -> str:
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
@@ -93,9 +126,7 @@ class DocumentActions(View):
         return await asyncio.to_thread(draft.read_text, "utf-8")
 
     async def _again(self, error: Exception) -> bool:
-        if isinstance(error, StaleRevision):
-            text = f"{error.message}\nTake out metadata.revision to store yours over theirs."
-        elif isinstance(error, FlowdaptError):
+        if isinstance(error, FlowdaptError):
             text = "\n".join([error.message, *(problem_words(error)), error.fix or ""])
         else:
             text = "the file must hold one document"
@@ -108,12 +139,7 @@ class DocumentActions(View):
         title = f"Store {_WORDS[planned.kind]} {planned.name} as revision {planned.revision}?"
         if not await self.agrees(Confirm(title, coloured_diff(planned.diff, self.desk))):
             return False
-        try:
-            (stored,) = await self.client.apply(text)
-        except StaleRevision as error:
-            # Somebody was quicker since the difference was shown.
-            self.desk.tell_error(error)
-            return False
+        (stored,) = await self.client.apply(text)
         self.desk.say(f"{stored.action} {stored.name}, revision {stored.revision}")
         self.desk.record.add(self.desk.now(), "edit", _WORDS[stored.kind], stored.name)
         return True
@@ -149,26 +175,7 @@ class DocumentActions(View):
     # --- apply -----------------------------------------------------------------------------------
 
     async def act_apply(self, *words: str) -> None:
-        """Store the documents of a file; what changes is shown first."""
-        if words:
-            given = words[0]
-        else:
-            question = Ask("Apply a file", "YAML or JSON, one document or several")
-            given = await self.desk.ask(question) or ""
-        if not given:
-            return
-        text = await asyncio.to_thread(_read, given)
-        planned = await self.client.apply(text, dry_run=True)
-        changes = [one for one in planned if one.action != "unchanged"]
-        if not changes:
-            self.desk.say(f"{amount(len(planned), 'document')}: nothing would change")
-            return
-        diff = "\n".join(one.diff or f"+++ {one.kind} {one.name}" for one in changes)
-        title = f"Store {amount(len(changes), 'document')}?"
-        if await self.agrees(Confirm(title, coloured_diff(diff, self.desk))):
-            for one in await self.client.apply(text):
-                self.desk.say(f"{one.action} {one.kind} {one.name}")
-            self.desk.record.add(self.desk.now(), "apply", "-f", given)
+        await apply_file(self.desk, *words)
 
     # --- delete ----------------------------------------------------------------------------------
 
@@ -183,11 +190,32 @@ class DocumentActions(View):
             agreed = await self.agrees(TypedConfirm(title, text, word=str(len(names))))
         if agreed:
             delete = self.client.resources.delete
-            await do_to_all(
+            gone = await do_to_all(
                 self.desk, "deleted", names, lambda name: delete(self.document_kind, name)
             )
-            for name in names:
+            for name in gone:
                 self.desk.record.add(self.desk.now(), "delete", word, name)
+
+
+async def apply_file(desk: FlowdaptApp, *words: str) -> None:
+    """Store the documents of a file; what changes is shown first."""
+    question = Ask("Apply a file", "YAML or JSON, one document or several")
+    given: str | None = words[0] if words else None
+    if not words:
+        given = await desk.ask(question)
+    if not given:
+        return
+    text = await asyncio.to_thread(_read, given)
+    planned = await desk.client.apply(text, dry_run=True)
+    changes = [one for one in planned if one.action != "unchanged"]
+    if not changes:
+        desk.say(f"{amount(len(planned), 'document')}: nothing would change")
+        return
+    diff = "\n".join(one.diff or f"+++ {one.kind} {one.name}" for one in changes)
+    if await desk.ask(Confirm(f"Store {amount(len(changes), 'document')}?", coloured_diff(diff, desk))):  # fmt: skip
+        for one in await desk.client.apply(text):
+            desk.say(f"{one.action} {one.kind} {one.name}")
+        desk.record.add(desk.now(), "apply", "-f", given)
 
 
 def problem_words(error: FlowdaptError) -> list[str]:

@@ -3,81 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowdapt.client.endpoints import runs as calls
 from flowdapt.domain.display import json_text
-from flowdapt.domain.run import Run
+from flowdapt.domain.run import Reason, Run
 from flowdapt.domain.wording import amount
 from flowdapt.tui.keys import Key
 from flowdapt.tui.model.form import Field
 from flowdapt.tui.screens.actions.bulk import do_to_all
 from flowdapt.tui.screens.view import View
 from flowdapt.tui.widgets.choose import Choose
-from flowdapt.tui.widgets.dialogs import Confirm, TypedConfirm
+from flowdapt.tui.widgets.dialogs import Confirm, Dialog, TypedConfirm
 from flowdapt.tui.widgets.form import Form
 from flowdapt.tui.widgets.why import Why
 
-__all__ = ["RunActions"]
+if TYPE_CHECKING:
+    from flowdapt.tui.app import FlowdaptApp
+
+__all__ = ["RunActions", "RunDeeds", "hindrance"]
 
 _PAGE = 500
 _TYPED = 5
 
 
-class RunActions(View):
-    """Mixed into screens that show runs; these say which are meant."""
+def hindrance(deed: str, runs: Sequence[Run]) -> str | None:
+    """Return in words why none of these runs can be cancelled, retried or deleted; None when one can."""
+    if deed in {"retry", "cancel", "delete", "why"} and not runs:
+        return "there is no run"
+    if deed == "cancel" and all(run.state.terminal for run in runs):
+        return f"it has ended: {runs[0].state}" if len(runs) == 1 else "all of them have ended"
+    if deed in {"retry", "delete"} and not any(run.state.terminal for run in runs):
+        return f"it is {runs[0].state}: cancel it first" if len(runs) == 1 else "none has ended"
+    return None
 
-    def chosen_runs(self) -> Sequence[Run]:
-        """Return the marked runs, or the one in sight."""
-        return ()
 
-    def whole_query(self) -> Mapping[str, Any] | None:
-        """Return the filter when every row that is loaded is marked and there are more; else None."""
-        return None
+class RunDeeds:
+    """What is done to given runs, from whatever screen; each gives the runs that it was done to."""
 
-    def why_not(self, key: Key) -> str | None:
-        runs = self.chosen_runs()
-        if key.id in {"retry", "cancel", "delete", "why"} and not runs:
-            return "there is no run"
-        if key.id == "cancel" and all(run.state.terminal for run in runs):
-            return f"it has ended: {runs[0].state}" if len(runs) == 1 else "all of them have ended"
-        if key.id in {"retry", "delete"} and not any(run.state.terminal for run in runs):
-            return f"it is {runs[0].state}: cancel it first" if len(runs) == 1 else "none has ended"
-        return super().why_not(key)
+    def __init__(self, desk: FlowdaptApp) -> None:
+        self._desk = desk
 
-    # --- cancel ----------------------------------------------------------------------------------
-
-    async def act_cancel(self) -> None:
+    async def cancel(self, chosen: Sequence[Run]) -> list[Run]:
         """Stop runs; asked first, since work is lost."""
-        runs = [run for run in await self._meant() if not run.state.terminal]
+        runs = [run for run in chosen if not run.state.terminal]
         title = (
             f"Cancel {runs[0].name}?" if len(runs) == 1 else f"Cancel {amount(len(runs), 'run')}?"
         )
         text = "Their stages are stopped within seconds."
-        if runs and await self.agrees(Confirm(title, text)):
-            await do_to_all(
-                self.desk, "cancelled", runs, lambda run: self.client.runs.cancel(run.uid)
-            )
-            self._note("cancel", runs)
+        if not runs or not await self._desk.ask(Confirm(title, text)):
+            return []
+        return await self._do("cancelled", "cancel", runs)
 
-    # --- retry -----------------------------------------------------------------------------------
-
-    async def act_retry(self) -> None:
+    async def retry(self, chosen: Sequence[Run]) -> list[Run]:
         """Start anew from what failed; one run with a form, many as they were."""
-        runs = [run for run in await self._meant() if run.state.terminal]
+        runs = [run for run in chosen if run.state.terminal]
         if len(runs) == 1:
-            await self._retry_one(await self.client.runs.get(runs[0].uid))
-        elif runs:
-            title = f"Retry {amount(len(runs), 'run')} from what failed?"
-            if await self.agrees(
-                Confirm(title, "Each becomes a new run; finished stages are taken over.")
-            ):
-                await do_to_all(
-                    self.desk, "retried", runs, lambda run: self.client.runs.retry(run.uid)
-                )
-                self._note("retry", runs)
+            return await self._retry_one(await self._desk.client.runs.get(runs[0].uid))
+        title = f"Retry {amount(len(runs), 'run')} from what failed?"
+        text = "Each becomes a new run; finished stages are taken over."
+        if not runs or not await self._desk.ask(Confirm(title, text)):
+            return []
+        return await self._do("retried", "retry", runs)
 
-    async def _retry_one(self, run: Run) -> None:
+    async def _retry_one(self, run: Run) -> list[Run]:
         before = json_text(run.input, indent=2) if run.input is not None else ""
         known = run.input if isinstance(run.input, dict) else None
         stages = tuple(stage.name for stage in run.stages)
@@ -93,51 +82,105 @@ class RunActions(View):
             # An edited input means to start over, unless a place to start from was asked for.
             place = None if edited is not None and start == "failed" else start
             executor = values.get("executor")
-            return await self.client.runs.retry(
+            return await self._desk.client.runs.retry(
                 run.uid, start_from=place, input=edited, executor=executor
             )
 
         form: Form[Run] = Form(
             f"Retry {run.name}", fields, take, json=before if known is not None else None
         )
-        new = await self.desk.ask(form)
-        if new is not None:
-            self._note("retry", [run])
-            self.desk.open_detail("run", new.uid, "show")
+        new = await self._desk.ask(form)
+        if new is None:
+            return []
+        self._note("retry", [run])
+        self._desk.open_detail("run", new.uid, "show")
+        return [run]
 
-    # --- delete ----------------------------------------------------------------------------------
+    async def delete(self, chosen: Sequence[Run]) -> list[Run]:
+        """Delete runs that have ended: rows, logs and values; many ask for a typed word."""
+        runs = [run for run in chosen if run.state.terminal]
+        if not runs or not await self._desk.ask(_deletion(runs)):
+            return []
+        return await self._do("deleted", "rm", runs)
+
+    async def why(self, run: Run, stage: str | None = None) -> None:
+        """Say why a run is as it is; of a stage, that stage first."""
+        reasons: Sequence[Reason] = await self._desk.client.runs.explain(run.uid)
+        self._desk.record.add(self._desk.now(), "runs", "why", run.name)
+        first = [one for one in reasons if one.subject == f"stage {stage}"]
+        if not first:
+            await self._desk.ask(Why(f"Why is {run.name} {run.state}?", reasons))
+            return
+        state = next((one.state for one in run.stages if one.name == stage), "as it is")
+        others = [one for one in reasons if one not in first]
+        await self._desk.ask(Why(f"Why is stage {stage} {state}?", [*first, *others]))
+
+    async def _do(self, done: str, command: str, runs: Sequence[Run]) -> list[Run]:
+        calls_of = {
+            "cancel": self._desk.client.runs.cancel, "retry": self._desk.client.runs.retry,
+            "rm": self._desk.client.runs.delete,
+        }  # fmt: skip
+        finished = await do_to_all(self._desk, done, runs, lambda run: calls_of[command](run.uid))
+        self._note(command, finished)
+        return finished
+
+    def _note(self, command: str, runs: Sequence[Run]) -> None:
+        if runs:
+            now = self._desk.now()
+            self._desk.record.add(now, "runs", command, *(run.name for run in runs))
+
+
+def _deletion(runs: Sequence[Run]) -> Dialog[Any]:
+    text = "Rows, logs and values go; artifacts stay. It cannot be undone."
+    if len(runs) == 1:
+        return Confirm(f"Delete {runs[0].name}?", text)
+    word = str(len(runs)) if len(runs) >= _TYPED else "delete"
+    return TypedConfirm(f"Delete {amount(len(runs), 'run')}?", text, word=word)
+
+
+class RunActions(View):
+    """Mixed into screens that show runs; these say which are meant."""
+
+    def chosen_runs(self) -> Sequence[Run]:
+        """Return the marked runs, or the one in sight."""
+        return ()
+
+    def chosen_stage(self) -> str | None:
+        """Return the stage in sight, which `w` is asked about first."""
+        return None
+
+    def whole_query(self) -> Mapping[str, Any] | None:
+        """Return the filter when every row that is loaded is marked and there are more; else None."""
+        return None
+
+    def why_not(self, key: Key) -> str | None:
+        return hindrance(key.id, self.chosen_runs()) or super().why_not(key)
+
+    async def act_cancel(self) -> None:
+        self._unmark(await RunDeeds(self.desk).cancel(await self._meant()))
+
+    async def act_retry(self) -> None:
+        self._unmark(await RunDeeds(self.desk).retry(await self._meant()))
 
     async def act_delete(self) -> None:
-        """Delete runs that have ended: rows, logs and values; many ask for a typed word."""
-        runs = [run for run in await self._meant() if run.state.terminal]
-        if not runs:
-            return
-        text = "Rows, logs and values go; artifacts stay. It cannot be undone."
-        if len(runs) == 1:
-            agreed = await self.agrees(Confirm(f"Delete {runs[0].name}?", text))
-        else:
-            word = str(len(runs)) if len(runs) >= _TYPED else "delete"
-            title = f"Delete {amount(len(runs), 'run')}?"
-            agreed = await self.agrees(TypedConfirm(title, text, word=word))
-        if agreed:
-            await do_to_all(
-                self.desk, "deleted", runs, lambda run: self.client.runs.delete(run.uid)
-            )
-            self._note("rm", runs)
-            self.gone(runs)
+        done = await RunDeeds(self.desk).delete(await self._meant())
+        if done:
+            self.gone(done)
+
+    async def act_why(self) -> None:
+        await RunDeeds(self.desk).why(self.chosen_runs()[0], self.chosen_stage())
 
     def gone(self, runs: Sequence[Run]) -> None:
         """Take note that runs were deleted from here."""
 
-    # --- why -------------------------------------------------------------------------------------
-
-    async def act_why(self) -> None:
-        run = self.chosen_runs()[0]
-        reasons = await self.client.runs.explain(run.uid)
-        self.desk.record.add(self.desk.now(), "runs", "why", run.name)
-        await self.desk.ask(Why(f"Why is {run.name} {run.state}?", reasons))
-
     # --- inside ----------------------------------------------------------------------------------
+
+    def _unmark(self, done: Sequence[Run]) -> None:
+        """Leave marked what was refused: that is what a person looks at next."""
+        if self.table is not None and self.is_mounted:
+            self.table.marks -= {run.uid for run in done}
+            self.table.refresh()
+            self.redraw_bars()
 
     async def _meant(self) -> list[Run]:
         """Return the chosen runs; where all that is loaded is marked, ask whether more are meant."""
@@ -160,6 +203,3 @@ class RunActions(View):
             cursor = page.next
             if cursor is None:
                 return found
-
-    def _note(self, command: str, runs: Sequence[Run]) -> None:
-        self.desk.record.add(self.desk.now(), "runs", command, *(run.name for run in runs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowdapt.client.endpoints import system
 from flowdapt.domain.condition_nodes import Clause
@@ -18,7 +18,10 @@ from flowdapt.tui.widgets.choose import Choose
 from flowdapt.tui.widgets.dialogs import Confirm
 from flowdapt.tui.widgets.why import Why
 
-__all__ = ["TriggerActions"]
+if TYPE_CHECKING:
+    from flowdapt.tui.app import FlowdaptApp
+
+__all__ = ["TriggerActions", "fire_rule"]
 
 _EVENTS = 50
 
@@ -41,18 +44,7 @@ class TriggerActions(View):
         return super().why_not(key)
 
     async def act_fire(self) -> None:
-        """Fire the rule in sight, whatever its time or condition."""
-        rule = self.chosen_rules()[0]
-        if not await self.agrees(Confirm(f"Fire {rule.name} now?", "\n".join(rule.actions))):
-            return
-        fire = await self.client.triggers.fire(rule.name)
-        self.desk.record.add(self.desk.now(), "trigger", "fire", rule.name)
-        if fire.state is FireState.STARTED:
-            self.desk.say(f"{rule.name} started {amount(len(fire.runs), 'run')}")
-            if len(fire.runs) == 1:
-                self.desk.open_detail("run", fire.runs[0], "show")
-        else:
-            self.desk.say(f"{rule.name}: {fire.state}, {fire.error or fire.reason or ''}", "warn")
+        await fire_rule(self.desk, self.chosen_rules()[0])
 
     async def act_pause(self) -> None:
         """Pause what is armed, or let what is paused go on."""
@@ -87,6 +79,20 @@ class TriggerActions(View):
         """Say why the rule did what it did last, or why it does nothing."""
         rule = await self.client.triggers.status(self.chosen_rules()[0].name)
         await self.desk.ask(Why(f"Why is {rule.name} {rule.state}?", _reasons(rule)))
+
+
+async def fire_rule(desk: FlowdaptApp, rule: TriggerStatus) -> None:
+    """Fire a rule, whatever its time or condition; asked first."""
+    if not await desk.ask(Confirm(f"Fire {rule.name} now?", "\n".join(rule.actions))):
+        return
+    fire = await desk.client.triggers.fire(rule.name)
+    desk.record.add(desk.now(), "trigger", "fire", rule.name)
+    if fire.state is FireState.STARTED:
+        desk.say(f"{rule.name} started {amount(len(fire.runs), 'run')}")
+        if len(fire.runs) == 1:
+            desk.open_detail("run", fire.runs[0], "show")
+    else:
+        desk.say(f"{rule.name}: {fire.state}, {fire.error or fire.reason or ''}", "warn")
 
 
 def _verdict(found: TriggerTest) -> str:

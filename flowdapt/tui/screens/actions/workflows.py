@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowdapt.client.endpoints import runs as calls
 from flowdapt.client.repeating import new_key
@@ -15,7 +15,10 @@ from flowdapt.tui.model.form import Field, fields_of, shown
 from flowdapt.tui.screens.view import View
 from flowdapt.tui.widgets.form import Form
 
-__all__ = ["WorkflowActions"]
+if TYPE_CHECKING:
+    from flowdapt.tui.app import FlowdaptApp
+
+__all__ = ["WorkflowActions", "start_run"]
 
 _EXECUTOR = "executor"
 
@@ -34,44 +37,49 @@ class WorkflowActions(View):
 
     async def act_run(self, *words: str) -> None:
         """Start a run of the workflow in sight, or of the one that is named."""
-        name = words[0] if words else self.chosen_workflows()[0]
-        document = await self.client.resources.get("workflow", name)
-        run = await self.desk.ask(await self._form(document))
-        if run is not None:
-            self.desk.open_detail("run", run.uid, "show")
+        await start_run(self.desk, words[0] if words else self.chosen_workflows()[0])
 
-    async def _form(self, document: Resource) -> Form[Run]:
-        name = document.metadata.name
-        schema = document.spec.get("input_schema")
-        given = await self._last_input(name)
-        fields = fields_of(schema if isinstance(schema, dict) else None, given)
-        executor = Field(f"on {_EXECUTOR}", about="empty: the active one")
-        # The same key each time: what was sent and got no answer is not started twice.
-        key = new_key()
 
-        async def take(values: dict[str, Any], whole: dict[str, Any] | None) -> Run:
-            on = values.pop(executor.name, None)
-            input_ = values if whole is None else whole
-            run = await self.client.run(name, input_, executor=on, key=key)
-            self._note(name, input_, on)
-            return run
+async def start_run(desk: FlowdaptApp, name: str) -> None:
+    """Ask for the input of a workflow and start a run of it; show that run."""
+    document = await desk.client.resources.get("workflow", name)
+    run = await desk.ask(await _form(desk, document))
+    if run is not None:
+        desk.open_detail("run", run.uid, "show")
 
-        text = "" if fields is not None else json_text(given, indent=2)
-        about = str(document.spec.get("description") or "")
-        return Form(
-            f"Run {name}", [*(fields or ()), executor], take, json=None if fields is not None else text, text=about
-        )  # fmt: skip
 
-    async def _last_input(self, name: str) -> dict[str, Any]:
-        page = await self.client.ask(calls.list_(workflow=name, limit=1))
-        if not page.items:
-            return {}
-        run = await self.client.runs.get(page.items[0].uid)
-        return run.input if isinstance(run.input, dict) else {}
+async def _form(desk: FlowdaptApp, document: Resource) -> Form[Run]:
+    name = document.metadata.name
+    schema = document.spec.get("input_schema")
+    given = await _last_input(desk, name)
+    fields = fields_of(schema if isinstance(schema, dict) else None, given)
+    executor = Field(f"on {_EXECUTOR}", about="empty: the active one")
+    # The same key each time: what was sent and got no answer is not started twice.
+    key = new_key()
 
-    def _note(self, name: str, input_: dict[str, Any], executor: str | None) -> None:
-        given = [
-            word for key, value in input_.items() for word in ("--input", f"{key}={shown(value)}")
-        ]
-        on = ["--on", executor] if executor else []
-        self.desk.record.add(self.desk.now(), "run", name, *given, *on)
+    async def take(values: dict[str, Any], whole: dict[str, Any] | None) -> Run:
+        on = values.pop(executor.name, None)
+        input_ = values if whole is None else whole
+        run = await desk.client.run(name, input_, executor=on, key=key)
+        _note(desk, name, input_, on)
+        return run
+
+    text = "" if fields is not None else json_text(given, indent=2)
+    about = str(document.spec.get("description") or "")
+    return Form(
+        f"Run {name}", [*(fields or ()), executor], take, json=None if fields is not None else text, text=about
+    )  # fmt: skip
+
+
+async def _last_input(desk: FlowdaptApp, name: str) -> dict[str, Any]:
+    page = await desk.client.ask(calls.list_(workflow=name, limit=1))
+    if not page.items:
+        return {}
+    run = await desk.client.runs.get(page.items[0].uid)
+    return run.input if isinstance(run.input, dict) else {}
+
+
+def _note(desk: FlowdaptApp, name: str, input_: dict[str, Any], executor: str | None) -> None:
+    given = [word for key, value in input_.items() for word in ("--input", f"{key}={shown(value)}")]
+    on = ["--on", executor] if executor else []
+    desk.record.add(desk.now(), "run", name, *given, *on)
