@@ -253,7 +253,7 @@ async def test_a_click_on_its_name_opens_a_tab(daemon: FakeDaemon) -> None:
         page = await opened(app, pilot)
         line = next(one for one in lines_of(pilot) if "[gantt]" in one)
         for tab in ("logs", "data", "graph"):
-            await pilot.click("_Tabs", offset=(line.index(tab) + 1, 0))
+            await pilot.click("RunTabs", offset=(line.index(tab) + 1, 0))
             await until(pilot, lambda tab=tab: page.pane.tab == tab)
 
 

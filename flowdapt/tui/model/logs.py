@@ -121,14 +121,15 @@ class LogWindow:
     at_start: bool = True
     at_end: bool = True
     truncated: bool = False
-    # How many lines the log has, of all stages and levels; and how many of them came unseen.
+    # How many lines the log has, of all stages and levels; and the newest that fits the choice.
     total: int = 0
+    newest: int = 0
     _after: int = 0
 
     def reset(self, choice: LogChoice) -> None:
         """Begin anew with another choice."""
         self.choice = choice
-        self.lines, self.loaded, self._after = [], False, 0
+        self.lines, self.loaded, self._after, self.newest = [], False, 0, 0
         self.at_start = self.at_end = True
 
     # --- what is asked for -----------------------------------------------------------------------
@@ -148,6 +149,9 @@ class LogWindow:
 
     def newer(self) -> dict[str, Any]:
         return self.choice.parameters | {"after": self._after, "limit": PAGE}
+
+    def the_newest(self) -> dict[str, Any]:
+        return self.choice.parameters | {"tail": True, "limit": 1, "context": None}
 
     def around(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the two questions for the lines before and from a number on."""
@@ -198,6 +202,19 @@ class LogWindow:
             del self.lines[:gone]
             self.at_start = False
         return gone
+
+    def take_newest(self, page: Mapping[str, Any]) -> None:
+        """Take note of what came, and show none of it."""
+        self.total = max(self.total, int(page.get("next_after") or 0))
+        self.newest = max([self.newest, *(line.number for line in _lines(page))])
+
+    @property
+    def unseen(self) -> str:
+        """Return in words what came behind the lines that are held; empty when nothing did."""
+        last = self.lines[-1].number if self.lines else 0
+        if not self.at_end or self.newest <= last:
+            return ""
+        return "new lines" if self.choice.words else f"{self.newest - last:,} new"
 
     def place_of(self, number: int) -> int:
         """Return where the line of a number stands, or the next one behind it."""

@@ -6,12 +6,10 @@ how to follow again, and is moved by nothing that arrives.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from textual.app import ComposeResult
 
@@ -21,11 +19,12 @@ from flowdapt.domain.run import Run
 from flowdapt.domain.wording import amount
 from flowdapt.tui.keys import Key
 from flowdapt.tui.model.logs import LogChoice, LogWindow, line_of
+from flowdapt.tui.screens.run_files import save_log
 from flowdapt.tui.screens.run_pane import RunPane
 from flowdapt.tui.widgets.choose import Choose
 from flowdapt.tui.widgets.dialogs import Ask, Notice
 from flowdapt.tui.widgets.log import LogView
-from flowdapt.tui.widgets.safe import SafeText, line
+from flowdapt.tui.widgets.log_status import LogStatus
 
 __all__ = ["LogPane"]
 
@@ -49,7 +48,7 @@ class LogPane(RunPane):
 
     def compose(self) -> ComposeResult:
         yield LogView()
-        yield SafeText("", id="log-status")
+        yield LogStatus()
 
     def on_mount(self) -> None:
         self.set_interval(_LOOK_S, self._look)
@@ -129,12 +128,12 @@ class LogPane(RunPane):
     async def _look_once(self, run: Run, *, follows: bool) -> None:
         choice = self.window.choice
         try:
-            question = self.window.newer() if follows else {"tail": True, "limit": 1}
+            question = self.window.newer() if follows else self.window.the_newest()
             page = await self._ask(question)
             if choice is not self.window.choice:
                 return
             if not follows:
-                self.window.total = max(self.window.total, int(page.get("next_after") or 0))
+                self.window.take_newest(page)
                 self._status()
             elif len(page.get("items") or ()) >= question["limit"]:
                 # More came than one page holds: the end is what whoever follows wants to see.
@@ -176,26 +175,9 @@ class LogPane(RunPane):
 
     def _status(self) -> None:
         """Say where one is, whether one follows, and what is new."""
-        if not self.is_mounted:
-            return
-        view, window, desk = self.log_view, self.window, self.desk
-        dim, key = desk.style_of("dim"), desk.style_of("key")
-        opened = self.run is not None and not self.run.state.terminal
-        current = view.current
-        pieces: list[tuple[object, Any]] = []
-        if view.follows:
-            word = "following" if opened else "the end"
-            pieces = [(f" {desk.glyphs.mark} {word}", desk.style_of("good" if opened else "dim")), (f"   {amount(window.total, 'line')}", dim)]  # fmt: skip
-        elif current is not None:
-            pieces = [(f" line {current.number:,} of {window.total:,}", None)]
-            new = window.total - window.lines[-1].number if window.at_end else 0
-            pieces += [(f"   {new:,} new", desk.style_of("warn"))] if new > 0 else []
-            pieces += [("   F", key), (" follows" if opened else " to the end", dim)]
-        if view.begun is not None:
-            pieces.append((f"   {amount(len(view.selected), 'line')} selected: y copies", desk.style_of("mark")))  # fmt: skip
-        pieces += [("   a cap cut this log", desk.style_of("warn"))] if window.truncated else []
-        pieces += [(f"   {self._progress}", desk.style_of("busy"))] if self._progress else []
-        self.query_one("#log-status", SafeText).show(line(pieces))
+        if self.is_mounted:
+            opened = self.run is not None and not self.run.state.terminal
+            self.query_one(LogStatus).tell(self.log_view, self.window, opened, self._progress)
 
     # --- keys ------------------------------------------------------------------------------------
 
@@ -386,35 +368,20 @@ class LogPane(RunPane):
             return
         given = await self.desk.ask(Ask("Save the log as", "a path on this machine", value=f"{run.name}.log"))  # fmt: skip
         if given:
-            path, file = await asyncio.to_thread(_open_new, given)
-            try:
-                count = await self._copy_into(file)
-            finally:
-                self._progress = ""
-                file.close()
+            path, count = await save_log(given, self._pages())
+            self._progress = ""
             self._status()
             self.desk.say(f"saved {amount(count, 'line')} as {path}")
             self.desk.record.add(self.desk.now(), "logs", run.name, "--all")
 
-    async def _copy_into(self, file: IO[str]) -> int:
-        question = self.window.choice.parameters | {"limit": _SAVE_PAGE}
-        count, after = 0, 0
+    async def _pages(self) -> AsyncIterator[Sequence[str]]:
+        """Yield the chosen lines, page after page, and say how far that is."""
+        question, after = self.window.choice.parameters | {"limit": _SAVE_PAGE}, 0
         while True:
             page = await self._ask(question | {"after": after})
-            lines = [line_of(one).plain() for one in page.get("items") or ()]
-            if not lines:
-                return count
-            await asyncio.to_thread(file.write, "".join(f"{one}\n" for one in lines))
-            count, after = count + len(lines), int(page["next_after"])
+            if not page.get("items"):
+                return
+            yield [line_of(one).plain() for one in page["items"]]
+            after = int(page["next_after"])
             self._progress = f"saving: {100 * after // max(self.window.total, after)} %"
             self._status()
-
-
-def _open_new(given: str) -> tuple[Path, IO[str]]:
-    path = Path(given).expanduser().absolute()
-    try:
-        return path, path.open("x", encoding="utf-8", errors="surrogateescape")
-    except FileExistsError:
-        raise InvalidInput(f"{path} is there already", fix="give another name") from None
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}") from error

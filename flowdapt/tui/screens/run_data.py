@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from textual.app import ComposeResult
 
 from flowdapt.client.endpoints import runs as calls
-from flowdapt.domain.errors import FlowdaptError, InvalidInput
+from flowdapt.domain.errors import FlowdaptError
 from flowdapt.domain.run import Run, RunError
 from flowdapt.domain.wording import amount, size
 from flowdapt.tui.keys import Key
 from flowdapt.tui.model.run_facts import Frame, errors_of, frames_of, is_of_user, preview_words
 from flowdapt.tui.screens.artifacts import tell_head
+from flowdapt.tui.screens.run_files import save_bytes
 from flowdapt.tui.screens.run_pane import RunPane
 from flowdapt.tui.widgets.dialogs import Ask
 from flowdapt.tui.widgets.prose import Pane, Prose
 
-__all__ = ["DataPane", "ErrorPane", "tell_error", "write_new"]
+__all__ = ["DataPane", "ErrorPane", "tell_error"]
 
 # A result that is larger is saved, not shown.
 _SHOWN_BYTES = 256 * 1024
@@ -136,7 +136,7 @@ class DataPane(_Page):
         given = await self.desk.ask(Ask("Save the result as", "a path on this machine", value=f"{run.name}.json"))  # fmt: skip
         if given:
             content = await self.client.ask(calls.result(run.uid))
-            path = await asyncio.to_thread(write_new, given, content)
+            path = await asyncio.to_thread(save_bytes, given, content)
             self.desk.say(f"saved {size(len(content))} as {path}")
             self.desk.record.add(self.desk.now(), "runs", "result", run.name)
 
@@ -222,16 +222,3 @@ def _tell_json(prose: Prose, text: str, *, empty: str) -> None:
 
 def _pretty(value: Any) -> str:
     return "" if value is None else json.dumps(value, indent=2, ensure_ascii=False, default=str)
-
-
-def write_new(given: str, content: bytes) -> Path:
-    """Write a file that is not there yet; raise InvalidInput otherwise."""
-    path = Path(given).expanduser().absolute()
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise InvalidInput(f"{path} is there already", fix="give another name") from None
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}") from error
-    return path

@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
-from textual.widget import Widget
 
 from flowdapt.domain.errors import NotFound
 from flowdapt.domain.run import Run
 from flowdapt.domain.yaml_writing import to_yaml
 from flowdapt.tui.keys import Key
 from flowdapt.tui.model.news import ALL, News
-from flowdapt.tui.model.run_facts import facts_of
-from flowdapt.tui.model.words import state_of
 from flowdapt.tui.screens.actions.runs import RunActions
 from flowdapt.tui.screens.logs import LogPane
 from flowdapt.tui.screens.run_data import DataPane, ErrorPane
 from flowdapt.tui.screens.run_events import EventPane
 from flowdapt.tui.screens.run_gantt import GanttPane
 from flowdapt.tui.screens.run_graph import GraphPane
+from flowdapt.tui.screens.run_head import RunFacts, RunTabs
 from flowdapt.tui.screens.run_items import ItemPane
 from flowdapt.tui.screens.run_metrics import MetricPane
 from flowdapt.tui.screens.run_pane import RunPane
 from flowdapt.tui.screens.run_parent import ParentPane
-from flowdapt.tui.widgets.safe import cut, line
 from flowdapt.tui.widgets.table import PagedTable
 
 __all__ = ["RunDetail"]
@@ -43,65 +38,6 @@ _PANES: tuple[type[RunPane], ...] = (
 _LOOK_S = 0.5
 # A run of thousands of stages takes a while to read: it is left alone for ten times as long.
 _REST = 10
-_FACT_LINES = 2
-
-
-class _Facts(Widget):
-    """The lines above the tabs: state and name, then as many facts as fit."""
-
-    DEFAULT_CSS: ClassVar[str] = "_Facts { height: 3; padding: 0 1; }"
-
-    def render(self) -> Text:
-        page = self.screen
-        assert isinstance(page, RunDetail)
-        run, app, width = page.run, page.desk, max(self.size.width, 1)
-        if run is None:
-            return line([(page.trouble or "reading …", app.style_of("dim"))])
-        word = state_of(run)
-        lines = [
-            line([
-                (f"{app.glyphs.state(word)} {word}", f"bold {app.state_colour(word)}"),
-                (f"  {run.name}", "bold"), (f"  {run.uid}", app.style_of("dim")),
-            ])
-        ]  # fmt: skip
-        pieces: list[tuple[object, Any]] = []
-        for name, value in facts_of(run, app.now()):
-            shown = cut(value, width - len(name) - 1, app.glyphs.more)
-            used = sum(len(str(text)) for text, _ in pieces)
-            if pieces and used + len(name) + len(shown) + 1 > width:
-                lines.append(line(pieces))
-                pieces = []
-            pieces += [(f"{name} ", app.style_of("dim")), (f"{shown}   ", None)]
-        return Text("\n").join([*lines, line(pieces)][: _FACT_LINES + 1])
-
-
-class _Tabs(Widget):
-    """The names of the tabs; a closed one is dim. A click opens one."""
-
-    DEFAULT_CSS: ClassVar[str] = "_Tabs { height: 1; padding: 0 1; background: $surface; }"
-
-    def render(self) -> Text:
-        page = self.screen
-        assert isinstance(page, RunDetail)
-        app = page.desk
-        pieces: list[tuple[object, Any]] = []
-        for pane in page.panes:
-            if pane is page.pane:
-                pieces.append((f"[{pane.tab}]", f"bold {app.colour('key')}"))
-            else:
-                closed = page.run is not None and pane.closed(page.run) is not None
-                strike = " strike" if closed else ""
-                pieces += [(" ", None), (pane.tab, app.colour("dim") + strike), (" ", None)]
-        return line(pieces)
-
-    def on_click(self, event: events.Click) -> None:
-        page = self.screen
-        assert isinstance(page, RunDetail)
-        at = 1
-        for pane in page.panes:
-            if at <= event.x < at + len(pane.tab) + 2:
-                page.open_tab(pane.tab)
-            at += len(pane.tab) + 2
 
 
 class RunDetail(RunActions):
@@ -128,8 +64,8 @@ class RunDetail(RunActions):
         self._not_before = 0.0
 
     def body(self) -> ComposeResult:
-        yield _Facts()
-        yield _Tabs()
+        yield RunFacts()
+        yield RunTabs()
         yield from self.panes
 
     @property
@@ -228,14 +164,14 @@ class RunDetail(RunActions):
         self.run_worker(carried, group=only or "work", exclusive=bool(only), exit_on_error=False)
 
     def _draw(self) -> None:
-        self.query_one(_Facts).refresh()
-        self.query_one(_Tabs).refresh()
+        self.query_one(RunFacts).refresh()
+        self.query_one(RunTabs).refresh()
         self.redraw_bars()
 
     def _tick(self) -> None:
         super()._tick()
         if self.is_current and self.run is not None and not self.run.state.terminal:
-            self.query_one(_Facts).refresh()
+            self.query_one(RunFacts).refresh()
 
     # --- tabs ------------------------------------------------------------------------------------
 

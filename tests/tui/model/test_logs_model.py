@@ -99,3 +99,21 @@ def test_a_window_of_another_choice_knows_nothing() -> None:
     window.reset(LogChoice(stage="load"))
     assert (window.lines, window.loaded) == ([], False)
     assert window.choice.words == "load"
+
+
+def test_what_came_is_counted_where_all_lines_are_shown_and_told_of_where_not() -> None:
+    log = Log(20)
+    for choice, told in ((LogChoice(), "3 new"), (LogChoice(level="debug"), "new lines")):
+        window = at_end(log, choice)
+        assert window.unseen == ""
+        log.add(3)
+        window.take_newest(ask(log, window.the_newest()))
+        assert window.unseen == told
+
+
+def test_what_came_and_does_not_fit_is_not_told_of() -> None:
+    log = Log(20)
+    window = at_end(log, LogChoice(stage="load"))
+    log.add(3, stage="process")
+    window.take_newest(ask(log, window.the_newest()))
+    assert (window.unseen, window.total) == ("", 23)
