@@ -86,5 +86,12 @@ def _difference(name: str, known: str, drawn: str) -> str:
             text_lines(known), text_lines(drawn), "known", "drawn", n=0, lineterm=""
         )
     )
-    told = "\n".join(changed[2:]) if changed else "the text is the same: colours or places changed"
+    told = "\n".join(changed[2:]) if changed else _colours(known, drawn)
     return f"{name} looks different (--update-snapshots takes it over)\n{told}"
+
+
+def _colours(known: str, drawn: str) -> str:
+    """Return the first pieces that stand elsewhere or in other colours."""
+    pieces = [svg.replace("><", ">\n<").splitlines() for svg in (known, drawn)]
+    changed = list(difflib.unified_diff(*pieces, "known", "drawn", n=0, lineterm=""))
+    return "the text is the same, colours or places are not\n" + "\n".join(changed[2:12])

@@ -7,13 +7,15 @@ why a key is off. Errors of what a key does are told, never raised.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import Screen
+from textual.worker import Worker
 
 from flowdapt.domain.errors import FlowdaptError
 from flowdapt.tui.keys import EVERYWHERE, KEYS, Key, bindings
@@ -47,6 +49,10 @@ class View(Screen[None]):
     KEYS: ClassVar[Sequence[str]] = ()
     AUTO_FOCUS = "PagedTable"
     greeted = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: set[Coroutine[Any, Any, None]] = set()
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "KEYS" in cls.__dict__:
@@ -116,11 +122,12 @@ class View(Screen[None]):
         """Ask something that is answered by yes or no."""
         return bool(await self.desk.ask(question))
 
-    def work(self, doing: Awaitable[None], *, only: str = "") -> None:
+    def work(self, doing: Coroutine[Any, Any, None], *, only: str = "") -> None:
         """Carry on with it in the background; errors are told. `only` ends an older one of the name."""
-        self.run_worker(
-            self._told(doing), group=only or "work", exclusive=bool(only), exit_on_error=False
-        )
+        self._waiting.add(doing)
+        begin: Callable[[], Coroutine[None, None, None]] = partial(self._told, doing)
+        options: dict[str, Any] = {"group": only or "work", "exclusive": bool(only)}
+        _: Worker[None] = self.run_worker(begin, exit_on_error=False, **options)
 
     def redraw_bars(self) -> None:
         header = self.query_one(Header)
@@ -131,6 +138,7 @@ class View(Screen[None]):
 
     async def _told(self, doing: Awaitable[None]) -> None:
         """Await what a key or an update does; tell every failure, and go on: it is one screen's."""
+        self._waiting.discard(doing)
         try:
             await doing
         except* FlowdaptError as group:
@@ -166,7 +174,7 @@ class View(Screen[None]):
         except FlowdaptError as error:
             self.desk.tell_error(error)
             return
-        if inspect.isawaitable(done):
+        if inspect.iscoroutine(done):
             # A question waits for its answer; the loop that brings the answer must not wait for it.
             self.work(done)
 
@@ -186,6 +194,9 @@ class View(Screen[None]):
 
     def on_unmount(self) -> None:
         self.desk.forget(self)
+        for doing in self._waiting:
+            # It was never begun: the screen was closed first.
+            doing.close()
 
     async def on_screen_resume(self) -> None:
         self.redraw_bars()
