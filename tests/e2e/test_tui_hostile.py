@@ -157,7 +157,12 @@ LARGE, SMALL = (180, 50), (80, 24)
 TOURS: dict[str, tuple[tuple[int, int], list[bytes], set[str]]] = {
     "1 pulse": (LARGE, EACH, set()),
     "2 workflows": (SMALL, [*EACH, b"w", ESCAPE, b"="], set()),
-    "3 runs": (LARGE, [*EACH, b"j", *EACH, b"w", ESCAPE, b"l", ESCAPE, b"R", ESCAPE], {"ERRORQ"}),
+    "3 runs": (LARGE, [*EACH, b"j", *EACH, b"w", ESCAPE, b"R", ESCAPE], {"ERRORQ"}),
+    "3 a run, tab by tab": (
+        LARGE,
+        [ENTER, *[TAB, b"j", COPY_ALL] * 9, b"l", b"/", b"LOGQ", ENTER, b"n", ESCAPE, ESCAPE],
+        {"ERRORQ", "LOGQ", "CAUSEQ", "ACTQ"},
+    ),
     "3 runs, small": (SMALL, [*EACH, b"w", ESCAPE, b"l", ESCAPE, b"r", ESCAPE], set()),
     "4 triggers": (LARGE, [*EACH, b"w", ESCAPE, b"t", ESCAPE], set()),
     "5 configs": (LARGE, EACH, set()),

@@ -16,6 +16,7 @@ SAYS = {
     b"p": "\x1b[?2004hpasting",
     b"e": f"{os.environ.get('TERM')} {os.environ.get('COLORTERM')} tmux={os.environ.get('TMUX')}",
     b"i": f"pid={os.getpid()};",
+    b"u": "____    under",
     b"x": "\x1b[38;2;1;2;3mcolour\x1b[0m",
 }
 

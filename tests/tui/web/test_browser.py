@@ -63,6 +63,23 @@ def test_the_page_draws_what_the_program_writes_and_no_policy_stops_it(tab: Tab)
     assert tab.complaints == []
 
 
+def test_underscores_are_not_cut_off(tab: Tab) -> None:
+    """Names are full of them: they lie lowest, and a row that is a little too low hides them."""
+    tab.type("u")
+    tab.shows("under")
+    row = tab.value(
+        "[...document.querySelectorAll('.xterm-rows > div')]"
+        ".find(r => r.textContent.startsWith('____')).getBoundingClientRect().toJSON()"
+    )
+    width = 4 * tab.value("document.querySelector('.xterm-rows').clientWidth") / size_of(tab)[0]
+    place = {"y": row["y"], "width": width, "height": row["height"], "scale": 1}
+    under, blank = (
+        tab.call("Page.captureScreenshot", clip=place | {"x": at})["data"]
+        for at in (row["x"], row["x"] + width)
+    )
+    assert under != blank
+
+
 def test_no_request_leaves_for_another_server(tab: Tab, served: Served) -> None:
     pid_of(tab)
     places = {urlsplit(address).netloc for address in tab.addresses}

@@ -16,7 +16,7 @@ const terminal = new Terminal({
   allowProposedApi: true, // widths of characters by Unicode 11
   cursorBlink: false,
   fontFamily: 'ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace',
-  fontSize: 14,
+  fontSize: 15, // at 14 rows of DejaVu Sans Mono are a part of a pixel too low for its underscores
   linkHandler: { activate: (_event, address) => openLink(address) },
   scrollback: 0,
   theme: { background: "#0b0e14", foreground: "#d7dae0" },
