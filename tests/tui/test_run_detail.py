@@ -15,7 +15,7 @@ from flowdapt.tui.screens.run_detail import RunDetail
 from flowdapt.tui.widgets.log import LogView
 from flowdapt.tui.widgets.plot import PlotView
 from tests.tui.fake import FakeDaemon, an_event, new_app
-from tests.tui.furnished_run import furnish_run, open_stages, the_run
+from tests.tui.furnished_run import a_stage, furnish_run, open_stages, the_run
 from tests.tui.snapshots import SIZES, compare
 from tests.tui.waiting import lines_of, still, text_of, until
 
@@ -144,6 +144,31 @@ async def test_items_are_read_by_state_on_the_server(daemon: FakeDaemon) -> None
         await until(pilot, lambda: "at /home/ada/train.py:14 in fit" in text_of(pilot))
         await pilot.press("enter")
         await until(pilot, lambda: page.pane.tab == "logs" and page.pane.window.choice.index == 7)
+
+
+async def test_ten_thousand_items_are_gone_through_page_by_page(daemon: FakeDaemon) -> None:
+    furnish_run(daemon, the_run(stages=[a_stage("process", "running", 9, items={"total": 10_000})]))
+
+    def many(request: Any, _: Any) -> dict[str, Any]:
+        start = int(dict(request.query).get("cursor", 0))
+        items = [{"index": at, "state": "finished"} for at in range(start, start + 500)]
+        return {"items": items, "next": str(start + 500) if start < 9500 else None}
+
+    daemon.on("GET", "/api/v1/runs/[^/]+/stages/[^/]+/items", many)
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 30)) as pilot:
+        page = await opened(app, pilot, "items")
+        await until(pilot, lambda: page.table.rows)
+        while page.table.rows[-1].index < 9_999:
+            last = page.table.rows[-1].index
+            await pilot.press("G")
+            await until(pilot, lambda last=last: page.table.rows[-1].index > last)
+            assert page.table.current.index == last
+            assert len(page.table.rows) <= 2000
+        first = page.table.rows[0].index
+        await pilot.press("g")
+        await until(pilot, lambda: page.table.rows[0].index < first)
+        assert page.table.current.index == first
 
 
 async def test_an_error_shows_the_users_frames_and_all_of_them_on_a_key(daemon: FakeDaemon) -> None:

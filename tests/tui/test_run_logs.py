@@ -121,6 +121,17 @@ async def test_search_is_the_daemons_over_all_lines_and_goes_both_ways(daemon: F
         assert [one["limit"] for one in asked if one.get("grep")] == ["1"] * len([one for one in asked if one.get("grep")])  # fmt: skip
 
 
+async def test_who_looks_at_the_end_is_led_to_the_last_match(daemon: FakeDaemon) -> None:
+    furnish_run(daemon, lines=20_000)
+    app = new_app(daemon)
+    async with app.run_test(size=SIZE) as pilot:
+        _, view = await the_log(app, pilot)
+        await pilot.press("slash", *"NaN", "enter")
+        await until(pilot, lambda: not view.follows and view.current.number == 20_000)
+        await pilot.press("N")
+        await until(pilot, lambda: view.current.number == 19_900)
+
+
 async def test_a_search_without_a_match_says_so(daemon: FakeDaemon) -> None:
     furnish_run(daemon)
     app = new_app(daemon)

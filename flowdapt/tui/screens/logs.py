@@ -275,7 +275,8 @@ class LogPane(RunPane):
         else:
             self.window.choice = choice
             if text:
-                await self._find(1)
+                # Who looks at the end wants the last match, everybody else the next.
+                await self._find(-1 if self.log_view.follows else 1, itself=True)
         self.log_view.mark(text)
         self.page.redraw_bars()
 
@@ -285,11 +286,14 @@ class LogPane(RunPane):
     async def act_previous_hit(self) -> None:
         await self._find(-1)
 
-    async def _find(self, way: int) -> None:
-        """Go to the next match in a direction; behind the last comes the first."""
+    async def _find(self, way: int, *, itself: bool = False) -> None:
+        """Go to the next match in a direction, from the line in sight on; behind the last comes the first."""
         view, finding = self.log_view, self.window.choice.finding
         here = view.current.number if view.current is not None else 0
-        place: dict[str, Any] = {"after": here} if way > 0 else {"before": max(here, 1), "tail": True}  # fmt: skip
+        past = 0 if itself else 1
+        place: dict[str, Any] = {"after": max(here - 1 + past, 0)}
+        if way < 0:
+            place = {"before": max(here + 1 - past, 1), "tail": True}
         found = (await self._ask(finding | place)).get("items")
         wrapped = not found
         if not found:

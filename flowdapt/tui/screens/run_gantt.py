@@ -17,7 +17,7 @@ from flowdapt.tui.widgets.table import PagedTable
 
 __all__ = ["GanttPane", "tell_stage"]
 
-_SPARK = 8
+_SPARK, _SPARK_EVERY_S = 8, 3.0
 
 
 class GanttPane(RunPane):
@@ -28,6 +28,16 @@ class GanttPane(RunPane):
     def compose(self) -> ComposeResult:
         yield GanttTable()
         yield Pane(id="stage")
+
+    def on_mount(self) -> None:
+        self.set_interval(_SPARK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        """Read the series of an open run again now and then."""
+        run = self.run
+        opened = run is not None and not run.state.terminal
+        if opened and self.display and self.page.is_current and self.desk.link.usable:
+            self.page.read_tab()
 
     @property
     def rows(self) -> GanttTable:

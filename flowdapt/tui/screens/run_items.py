@@ -10,6 +10,7 @@ from flowdapt.client.endpoints import runs as calls
 from flowdapt.domain.run import Item, Run
 from flowdapt.domain.wording import amount
 from flowdapt.tui.keys import Key
+from flowdapt.tui.model.run_items import ITEM_PAGE, ItemWindow
 from flowdapt.tui.model.words import age, took_between
 from flowdapt.tui.screens.run_data import tell_error
 from flowdapt.tui.screens.run_pane import RunPane
@@ -19,7 +20,6 @@ from flowdapt.tui.widgets.table import Cell, Column, PagedTable
 
 __all__ = ["ItemPane"]
 
-_PAGE, _MOST = 500, 2000
 _STATES = ("all", "failed", "retrying", "pending", "finished")
 
 
@@ -49,10 +49,7 @@ class ItemPane(RunPane):
 
     def __init__(self) -> None:
         super().__init__()
-        self._stage: str | None = None
-        self._state: str | None = None
-        self._items: list[Item] = []
-        self._next: str | None = None
+        self.window = ItemWindow()
         # What was read for: stage, state, and how far the stage was then.
         self._known: tuple[Any, ...] = ()
 
@@ -66,80 +63,88 @@ class ItemPane(RunPane):
 
     @property
     def stage(self) -> str | None:
-        return self._stage
+        return self.window.stage
 
     @property
     def note(self) -> str:
-        state = self._state or "all"
-        more = " and more" if self._next is not None else ""
-        return (
-            f"{self._stage}   {state}: {amount(len(self._items), 'item')}{more}"
-            if self._stage
-            else ""
-        )
+        window = self.window
+        if window.stage is None:
+            return ""
+        more = " and more" if window.below is not None or window.above is not None else ""
+        return f"{window.stage}   {window.state or 'all'}: {amount(len(window.rows), 'item')}{more}"
 
     def closed(self, run: Run) -> str | None:
         return None if _mapped(run) else "no stage of this run is mapped over items"
 
     def show_stage(self, stage: str) -> None:
-        if self.run is not None and stage in _mapped(self.run) and stage != self._stage:
-            self._stage, self._items, self._next, self._known = stage, [], None, ()
+        if self.run is not None and stage in _mapped(self.run) and stage != self.window.stage:
+            self.window.reset(stage, self.window.state)
+            self._known = ()
 
     def take(self, run: Run) -> None:
         mapped = _mapped(run)
-        if self._stage is None and mapped:
-            self._stage = mapped[0]
+        if self.window.stage is None and mapped:
+            self.window.reset(mapped[0], None)
         if self._known and self._known != self._now(run):
             self.page.read_tab()
 
     def _now(self, run: Run) -> tuple[Any, ...]:
         """Return what changes when there is something else to read."""
-        found = next((one for one in run.stages if one.name == self._stage), None)
-        return (self._stage, self._state, found.items if found is not None else None)
+        window = self.window
+        found = next((one for one in run.stages if one.name == window.stage), None)
+        return (window.stage, window.state, found.items if found is not None else None)
 
     async def read(self) -> None:
-        """Read what is held again from the start, as many pages as there were."""
-        run, stage = self.run, self._stage
-        if run is None or stage is None:
+        """Read the pages that are held anew."""
+        run, window = self.run, self.window
+        if run is None or window.stage is None:
             return
-        self._known = self._now(run)
-        wanted = max(len(self._items), _PAGE)
-        found: list[Item] = []
-        cursor: str | None = None
-        while len(found) < wanted:
-            page = await self._page(run, stage, cursor)
-            found += page.items
+        self._known = now = self._now(run)
+        cursor, pages = window.first, []
+        for _ in range(window.count):
+            page = await self._page(run, cursor)
+            pages.append((cursor, page.items, page.next))
             cursor = page.next
             if cursor is None:
                 break
-        if stage == self._stage:
-            self._items, self._next = found, cursor
+        if now[:2] == (window.stage, window.state):
+            window.take(pages)
             self._show()
 
-    async def _page(self, run: Run, stage: str, cursor: str | None) -> Any:
-        call = calls.items(run.uid, stage, state=self._state, cursor=cursor, limit=_PAGE)
+    async def _page(self, run: Run, cursor: str | None) -> Any:
+        window = self.window
+        call = calls.items(run.uid, window.stage or "", state=window.state, cursor=cursor, limit=ITEM_PAGE)  # fmt: skip
         return await self.client.ask(call)
 
     def _show(self) -> None:
-        table = self.items
-        table.empty = f"no {self._state} item" if self._state else "no item yet"
-        table.show(self._items)
+        table, state = self.items, self.window.state
+        table.empty = f"no {state} item" if state else "no item yet"
+        table.show(self.window.rows)
         self._tell()
         self.page.redraw_bars()
 
     def on_paged_table_near_end(self, event: PagedTable.NearEnd) -> None:
         event.stop()
-        if event.below and self._next is not None and len(self._items) < _MOST:
-            self.page.begin(self._more, only="more")
+        if event.below and self.window.below is not None:
+            self.page.begin(self._read_below, only="more")
+        elif not event.below and self.window.above is not None:
+            self.page.begin(self._read_above, only="more")
 
-    async def _more(self) -> None:
-        run, stage, cursor = self.run, self._stage, self._next
-        if run is None or stage is None:
-            return
-        page = await self._page(run, stage, cursor)
-        if (stage, cursor) == (self._stage, self._next):
-            self._items, self._next = [*self._items, *page.items], page.next
-            self._show()
+    async def _read_below(self) -> None:
+        run, cursor = self.run, self.window.below
+        if run is not None and cursor is not None:
+            page = await self._page(run, cursor)
+            if cursor == self.window.below:
+                self.window.add_below(page.items, page.next)
+                self._show()
+
+    async def _read_above(self) -> None:
+        run, place = self.run, self.window.above
+        if run is not None and place is not None:
+            page = await self._page(run, place[0])
+            if place == self.window.above:
+                self.window.add_above(page.items, page.next)
+                self._show()
 
     def on_paged_table_moved(self, event: PagedTable.Moved) -> None:
         event.stop()
@@ -164,22 +169,21 @@ class ItemPane(RunPane):
         choices = [
             (state, "items in this state" if state != "all" else "every item") for state in _STATES
         ]
-        choices += [(f"stage {name}", "its items") for name in mapped if name != self._stage]
+        choices += [(f"stage {name}", "its items") for name in mapped if name != self.window.stage]
         chosen = await self.desk.ask(Choose("Which items?", choices))
         if chosen is None:
             return
         if chosen.startswith("stage "):
             self.show_stage(chosen.removeprefix("stage "))
         else:
-            self._state = None if chosen == "all" else chosen
-        self._items = []
+            self.window.reset(self.window.stage, None if chosen == "all" else chosen)
         await self.read()
 
     def act_open(self) -> None:
         """Show what the item said."""
         item = self.items.current
-        if item is not None and self._stage is not None:
-            self.page.open_logs(self._stage, item.index)
+        if item is not None and self.window.stage is not None:
+            self.page.open_logs(self.window.stage, item.index)
 
     def exported(self) -> tuple[str, str] | None:
         return "csv", self.items.as_csv()

@@ -60,7 +60,8 @@ class MetricPane(RunPane):
 
     def _look(self) -> None:
         run = self.run
-        if self.display and self.page.is_current and run is not None and not run.state.terminal:
+        opened = run is not None and not run.state.terminal
+        if opened and self.display and self.page.is_current and self.desk.link.usable:
             self.page.read_tab()
 
     def take(self, run: Run) -> None:
