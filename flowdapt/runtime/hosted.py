@@ -36,6 +36,8 @@ __all__ = ["Done", "Hosted", "hosted_in"]
 
 IDLE_S = 60.0
 _LOOK_EVERY_S = 5.0
+# Of the whole process: a mark names one child, whichever environment it is for.
+_numbers = itertools.count(1)
 
 
 class Done(NamedTuple):
@@ -70,7 +72,6 @@ class Hosted:
         self._idle: list[tuple[Child, tuple[str, str]]] = []
         self._running: dict[str, Child | None] = {}
         self._doomed: set[str] = set()
-        self._numbers = itertools.count(1)
         self._tending = False
 
     def run(self, call: TaskCall, held: Mapping[str, Pickled], say: Say, handle: str) -> Done:
@@ -148,7 +149,7 @@ class Hosted:
         return _starter.start(self._start)
 
     def _start(self) -> Child:
-        mark = f"{os.environ.get(MARK, 'cluster:')}{os.getpid()}.{next(self._numbers)}:"
+        mark = f"{os.environ.get(MARK, 'cluster:')}{os.getpid()}.{next(_numbers)}:"
         variables = {k: v for k, v in os.environ.items() if not k.startswith(self._hidden)}
         cwd = self._environment.cwd
         return Child(

@@ -210,6 +210,22 @@ def test_an_isolated_task_has_a_process_of_its_own(host: Host) -> None:
     assert host.value(host.bench.call("pid", isolate=True)) != before
 
 
+def test_the_end_of_one_environment_harms_no_other(tmp_path: Path) -> None:
+    first, second = Host(tmp_path / "one"), Host(tmp_path / "two")
+    first.finished(first.bench.call("nothing"))
+    (tmp_path / "two").mkdir(exist_ok=True)
+    call = second.bench.call("wait", str(tmp_path / "gate"), 5)
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(second.run(call)))
+    thread.start()
+    eventually(second.hosted.processes)
+    first.hosted.close()
+    (tmp_path / "gate").touch()
+    thread.join()
+    second.hosted.close()
+    assert isinstance(outcomes[0], Finished), outcomes
+
+
 def test_a_task_that_does_not_begin_in_time_is_lost(host: Host) -> None:
     outcome = host.run(host.bench.call("nothing", start_timeout_s=0.0))
     assert isinstance(outcome, Lost)

@@ -107,7 +107,7 @@ class DaskEngine(Engine):
         )
         self._queue = f"flowdapt-{self._client.id}"
         await self._client.scheduler.queue_create(name=self._queue, maxsize=_WORDS_MAX)
-        await self._client.register_plugin(remote.TellCancels())
+        await self._client.register_plugin(remote.Attend())
         await self._look()
         self._shares_files = await checks.sees_files(
             self._client, self._environment.values_root, self._options, bool(self._cluster)
@@ -217,7 +217,7 @@ class DaskEngine(Engine):
         errand = remote.Errand(
             call=call,
             environment=self._there,
-            key=f"{handle}/task",
+            key=f"{handle}{remote.TASK}",
             handle=handle,
             client=str(self._client.id),
             queue=self._queue,

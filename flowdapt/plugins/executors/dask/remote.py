@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +29,26 @@ if TYPE_CHECKING:
 
     from flowdapt.runtime.pickled import Pickled
 
-__all__ = ["BeganBefore", "Errand", "Reply", "TellCancels", "read_probe", "run_task", "write_value"]
+__all__ = [
+    "TASK",
+    "Attend",
+    "BeganBefore",
+    "Errand",
+    "Reply",
+    "read_probe",
+    "run_task",
+    "write_value",
+]
 
 # A word that does not reach the scheduler in this time is dropped: the outcome brings what matters.
 _WORD_S = 5.0
 _LAST_WORD_S = 1.0
 _FULL_S = 0.2
 _TRIES, _RETRY_S = 100, 0.01
+
+
+# How the key of each attempt ends.
+TASK = "/task"
 
 
 class BeganBefore(Exception):
@@ -75,13 +89,14 @@ _codes = Versions()
 _memory: dict[tuple[str, str], MemoryServer] = {}
 _lock = threading.Lock()
 _running: dict[str, tuple[Hosted, str]] = {}
+_claims: dict[str, Future[None]] = {}
 
 
 def run_task(data: bytes, handles: Sequence[str], values: Sequence[Pickled], code: Any) -> bytes:
     """Run one task to its end; raise BeganBefore, ExecutorUnavailable."""
     errand = _read_errand(data)
     worker = get_worker()
-    _call(worker, _begin(worker, errand.key))
+    _begin(worker, errand.key)
     environment = _environment(errand, code)
     if errand.memory:
         environment = _with_memory(environment, worker, errand.memory)
@@ -130,7 +145,16 @@ def _call(worker: Worker, work: Any, seconds: float | None = None) -> Any:
     return asyncio.run_coroutine_threadsafe(work, loop.asyncio_loop).result(seconds)
 
 
-async def _begin(worker: Worker, key: str) -> None:
+def _begin(worker: Worker, key: str) -> None:
+    """Go on only as the first one that begins this attempt; most often that is known by now."""
+    claim = _claims.pop(key, None)
+    if claim is None:
+        _call(worker, _take_place(worker, key))
+    else:
+        claim.result()
+
+
+async def _take_place(worker: Worker, key: str) -> None:
     """Take the one place in the queue of this attempt; a second beginning finds it full, or gone."""
     for _ in range(_TRIES):
         try:
@@ -180,17 +204,42 @@ class _Words:
         await self._worker.scheduler.queue_put(name=queue, data=word, timeout=_WORD_S)
 
 
-class TellCancels(WorkerPlugin):
-    """Has the body of a task stopped that Dask no longer wants, and all bodies at the end."""
+class Attend(WorkerPlugin):
+    """Takes the places of attempts that begin, and has bodies stopped that Dask no longer wants."""
 
-    name = "flowdapt-cancels"
+    name = "flowdapt-attend"
     idempotent = True
 
+    def setup(self, worker: Worker) -> None:
+        self._worker = worker
+        self._taking: set[asyncio.Task[None]] = set()
+
     def transition(self, key: Any, start: str, finish: str, **kwargs: Any) -> None:
+        if finish == "executing" and str(key).endswith(TASK):
+            self._claim(key)
+        elif start == "executing":
+            _claims.pop(key, None)
         dropped = start in ("executing", "long-running") and finish in ("cancelled", "released")
         if dropped and (found := _running.get(key)):
             hosted, handle = found
             hosted.cancel(handle)
+
+    def _claim(self, key: str) -> None:
+        """Take the place of the attempt while Dask still makes the task ready."""
+        claim: Future[None] = Future()
+        _claims[key] = claim
+
+        def pass_on(taken: asyncio.Task[None]) -> None:
+            error = None if taken.cancelled() else taken.exception()
+            if error is not None or taken.cancelled():
+                claim.set_exception(error or BeganBefore(key))
+            else:
+                claim.set_result(None)
+
+        taking = asyncio.ensure_future(_take_place(self._worker, key))
+        self._taking.add(taking)  # the loop alone would let it go
+        taking.add_done_callback(pass_on)
+        taking.add_done_callback(self._taking.discard)
 
     def teardown(self, worker: Worker) -> None:
         for hosted, handle in list(_running.values()):
