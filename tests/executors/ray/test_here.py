@@ -80,6 +80,7 @@ class TestHere(RunsExecutor):
     async def test_a_dead_worker_costs_its_task_alone(self) -> None:
         async with self.cluster() as bench:
             outcomes: list[Outcome] = []
+            ref = (await bench.finished(bench.call("everything", LARGE))).value
             note = self.folder / "note-0"
             async with trio.open_nursery() as nursery:
                 call = bench.call(f"{BODIES}:note_and_wait", str(self.folder))
@@ -90,6 +91,7 @@ class TestHere(RunsExecutor):
             assert isinstance(outcome, Lost)
             assert "worker" in outcome.error.message
             assert not (self.folder / "note-1").exists()
+            assert await bench.value(bench.call("type_name", ref)) == "list"
             assert await bench.value(bench.call("everything", 1)) == [1]
 
     @pytest.mark.parametrize("name", ["raylet", "gcs_server"])

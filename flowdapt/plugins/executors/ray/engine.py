@@ -21,6 +21,7 @@ from flowdapt.domain.handles import handles_of, only_held
 from flowdapt.domain.task import ValueRef
 from flowdapt.plugins.bridge.engine import Engine, Report, Say
 from flowdapt.plugins.executors.ray import checks, losses, remote
+from flowdapt.plugins.executors.ray.copies import Copies, Copy
 from flowdapt.plugins.executors.ray.lifting import Lifter
 from flowdapt.plugins.executors.ray.session import Session, in_thread
 from flowdapt.plugins.executors.ray.shares import Labels, living, state_of
@@ -56,7 +57,8 @@ class RayEngine(Engine):
         self._numbers = itertools.count(1)
         self._word = secrets.token_hex(4)
         self._running: dict[str, Told] = {}
-        self._copies: dict[str, _Copy] = {}
+        # Only processes of this machine, which a cluster of ours alone is sure to have.
+        self._copies = Copies(options.object_store if self._session.is_ours else 0)
         self._nodes: dict[str, Node] = {}
         self._labels = Labels()
         self._home = ""
@@ -148,7 +150,7 @@ class RayEngine(Engine):
                 sha256, code = await self._lifter.code(call.run.uid)
             except (TooLarge, DamagedValue) as error:
                 return losses.refused(call, error)
-        held, missing = self._inputs(call)
+        held, lent, missing = self._inputs(call)
         if missing:
             return losses.missing(call, missing)
         errand = remote.Errand(
@@ -158,6 +160,8 @@ class RayEngine(Engine):
             self._listener.name,
             shares_files=self._shares_files,
             memory=not self._shares_memory,
+            lends=self._copies.has_room(),
+            lent=lent,
             sha256=sha256,
         )
         told = self._running[errand.handle] = Told(call.task_key, say)
@@ -180,14 +184,20 @@ class RayEngine(Engine):
         number = f"{self._word}.{next(self._numbers)}"
         return f"flowdapt/{call.run.uid}/{call.stage}{start}/{attempt}/{number}"
 
-    def _inputs(self, call: TaskCall) -> tuple[dict[str, Any], list[str]]:
+    def _inputs(self, call: TaskCall) -> tuple[dict[str, Any], dict[str, remote.Lent], list[str]]:
         """Return the live copies that the call needs, and the handles that nothing stands for."""
         refs = (*call.args, call.run.input)
         handles = {handle for ref in refs for handle in handles_of(ref)}
         found = self._lifter.copies(handles) if self._lifter is not None else {}
-        found |= {handle: self._copies[handle].ref for handle in handles if self.holds(handle)}
+        lent: dict[str, remote.Lent] = {}
+        for handle in filter(self.holds, handles):
+            copy = self._copies[handle]
+            if (by_name := copy.lent()) is not None:
+                lent[handle] = by_name
+            else:
+                found[handle] = copy.ref
         needed = {handle for ref in refs for handle in only_held(ref)}
-        return found, sorted(needed - found.keys())
+        return found, lent, sorted(needed - found.keys() - lent.keys())
 
     async def _outcome(
         self,
@@ -206,8 +216,17 @@ class RayEngine(Engine):
         await told.heard(ended.words)
         told.tell(events)
         if errand.handle in handles_of(getattr(outcome, "value", ValueRef("inline"))):
-            self._copies[errand.handle] = _Copy(call.run.uid, value, ended.node)
+            try:
+                self._keep(errand.handle, call.run.uid, ended, value)
+            except OSError:
+                return losses.told(call, errors.WorkerCrashedError())
         return outcome  # type: ignore[return-value]  # the last word of a message is the outcome
+
+    def _keep(self, handle: str, run: str, ended: remote.Reply, value: Any) -> None:
+        if ended.lent is not None:
+            self._copies.take(handle, run, ended.lent)
+        else:
+            self._copies[handle] = Copy(run, "pickle", value, ended.node, None)
 
     def _broken(self, call: TaskCall, error: Exception, held: dict[str, Any]) -> Outcome:
         """Tell a task that Ray gave up: only errors of bodies are values."""
@@ -223,23 +242,24 @@ class RayEngine(Engine):
     # -- values --------------------------------------------------------------------------------------
 
     def holds(self, handle: str) -> bool:
-        found = self._copies.get(handle)
-        return found is not None and found.node in self._nodes
+        return self._copies.holds(handle, self._nodes)
 
     def forget(self, run: str) -> None:
-        self._copies = {h: found for h, found in self._copies.items() if found.run != run}
+        self._copies.forget(run)
         if self._lifter is not None:
             self._lifter.forget(run)
 
     async def store(self, ref: ValueRef, name: str) -> ValueRef:
         if not self.holds(ref.handle):
             raise MissingObject(f"the cluster has nothing any more under {ref.handle}")
-        copy, root = self._copies[ref.handle].ref, self._environment.values_root
+        copy, root = self._copies[ref.handle], self._environment.values_root
         try:
+            if copy.area is not None:
+                return await asyncio.to_thread(copy.write, ref, root, name)
             if self._shares_files and not self._session.is_ours:
                 write = ray.remote(remote.write_value).options(num_cpus=0, max_retries=0)
-                return _read_value(await write.remote(_encode(ref), root, name, copy))
-            kept: Pickled = await copy
+                return _read_value(await write.remote(_encode(ref), root, name, copy.ref))
+            kept: Pickled = await copy.ref
             return await asyncio.to_thread(kept.write, ref, root, name)
         except errors.RayTaskError as error:
             if isinstance(error.cause, OSError):
@@ -259,15 +279,6 @@ class RayEngine(Engine):
         return await checks.rows(
             self._options, self._environment, self._nodes, shares_files=self._shares_files
         )
-
-
-class _Copy:
-    """A value in the object store: its reference keeps it there, its node takes it along."""
-
-    def __init__(self, run: str, ref: Any, node: str) -> None:
-        self.run = run
-        self.ref = ref
-        self.node = node
 
 
 async def _wait_for(reply: Any) -> bytes | Exception:

@@ -18,18 +18,20 @@ import ray
 
 from flowdapt.domain.task import TaskCall, ValueRef, WorkerEnvironment
 from flowdapt.plugins.executors.ray.shelf import RayShelf
+from flowdapt.runtime import lending
+from flowdapt.runtime.areas import Area
 from flowdapt.runtime.facts import facts
 from flowdapt.runtime.host_memory import EXTENSION, MemoryServer
 from flowdapt.runtime.hosted import Hosted, hosted_in
+from flowdapt.runtime.pickled import Codec, Pickled
 from flowdapt.runtime.unbundle import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flowdapt.runtime.hosted import Done
-    from flowdapt.runtime.pickled import Pickled
 
-__all__ = ["NAMESPACE", "Ear", "Errand", "Reply", "Word", "look", "run_task", "write_value"]
+__all__ = ["NAMESPACE", "Ear", "Errand", "Lent", "Reply", "Word", "look", "run_task", "write_value"]
 
 NAMESPACE = "flowdapt"
 # Ray interrupts the main thread without waking it: it looks this often by itself.
@@ -41,12 +43,25 @@ _WORDS_MAX = 10_000
 Word = tuple[str, str, int, bytes]
 
 
+class Lent(msgspec.Struct, frozen=True, array_like=True):
+    """Memory that holds a value, by a name that processes of this user open on this machine."""
+
+    path: str
+    inode: int
+    codec: Codec
+
+    def take(self) -> Pickled:
+        """Return the value; raise OSError when it is there no more."""
+        return Pickled.in_area(Area.taken(self.path, self.inode), self.codec)
+
+
 class Errand(msgspec.Struct, frozen=True):
     """One task, as it is told to a worker.
 
     handle  the name of the attempt, and of its value when one is kept.
     ear     the name of the actor that takes words; sha256: which code, empty: what lies here.
     memory  cluster memory lies on the cluster; else in files that all workers see.
+    lends   the result may stay in the memory that it was written to; `lent` are inputs like that.
     """
 
     call: TaskCall
@@ -55,15 +70,21 @@ class Errand(msgspec.Struct, frozen=True):
     ear: str
     shares_files: bool
     memory: bool = False
+    lends: bool = False
+    lent: dict[str, Lent] = {}
     sha256: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
-    """What a task returns: how many words it sent before, its last message, the node of its value."""
+    """What a task returns: how many words it sent before, its last message, the node of its value.
+
+    `lent`: the value itself, which did not go to the store.
+    """
 
     words: int
     message: bytes
     node: str
+    lent: Lent | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,7 +103,9 @@ def run_task(
     """
     errand = _read_errand(data)
     hosted = hosted_in(_environment(errand, code), shares_files=errand.shares_files)
-    body = _Body(hosted, errand, dict(zip(handles, copies, strict=True)))
+    held = dict(zip(handles, copies, strict=True))
+    held |= {handle: lent.take() for handle, lent in errand.lent.items()}
+    body = _Body(hosted, errand, held)
     node = ray.get_runtime_context().get_node_id()
     words = 0
     while True:
@@ -90,11 +113,21 @@ def run_task(
             word = body.next_word()
             if word is None:
                 done = body.result()
-                return _encode(Reply(words, done.message, node)), done.kept
+                lent = _lend(done.kept) if errand.lends else None
+                reply = Reply(words, done.message, node, lent)
+                return _encode(reply), done.kept if lent is None else None
             _tell(errand, (errand.handle, node, words, word))
             words += 1
         except KeyboardInterrupt:
             hosted.cancel(errand.handle)
+
+
+def _lend(kept: Pickled | None) -> Lent | None:
+    """Offer a value for the few moments until the bridge has opened it."""
+    area = kept.area() if kept is not None else None
+    if kept is None or area is None or not lending.lend(area):
+        return None
+    return Lent(area.path, area.inode, kept.codec)
 
 
 class _Body:
