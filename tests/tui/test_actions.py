@@ -165,7 +165,8 @@ async def test_a_retry_takes_an_edited_input_from_the_start_and_else_what_failed
         return a_run(9, "running")
 
     daemon.on("POST", "/api/v1/runs/[^/]+/retry", retried)
-    async with new_app(daemon).run_test(size=(100, 40)) as pilot:
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 40)) as pilot:
         for edited in (False, True):
             await until(pilot, lambda: pilot.app.view.table and pilot.app.view.table.rows)
             await pilot.press("R")
@@ -177,6 +178,20 @@ async def test_a_retry_takes_an_edited_input_from_the_start_and_else_what_failed
             await until(pilot, lambda edited=edited: len(sent) == 1 + edited)
             await pilot.press("escape")
         assert sent == [{"start_from": "failed"}, {"input": {"a": 2}}]
+        retry = "flowdapt runs retry quiet-otter-0001"
+        assert acts(app) == [retry, f"{retry} --input a=2"]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 10)])
+async def test_a_form_in_a_small_terminal_still_says_how_it_is_taken_and_left(
+    daemon: FakeDaemon, size: tuple[int, int]
+) -> None:
+    daemon.runs = [a_run(1, "failed", input={"a": 1, "b": 2, "c": 3})]
+    async with new_app(daemon).run_test(size=size) as pilot:
+        await until(pilot, lambda: pilot.app.view.table and pilot.app.view.table.rows)
+        await pilot.press("R")
+        await until(pilot, lambda: "Retry quiet" in text_of(pilot))
+        await until(pilot, lambda: "ctrl+s take it" in text_of(pilot))
 
 
 async def test_an_edit_is_shown_before_it_counts(

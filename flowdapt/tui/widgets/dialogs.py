@@ -22,6 +22,8 @@ class Dialog(ModalScreen[T]):
     """A box with a title, a text and an answer. Subclasses add what is asked, and call `dismiss`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "refuse", "no", priority=True)]
+    # The last line of a box says how to leave it: where there are few lines it keeps that one.
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012 - as the base declares it
     hint = "esc no"
     # Whether its text is what the keys move in.
     reads = False

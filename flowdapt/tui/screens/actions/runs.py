@@ -10,7 +10,7 @@ from flowdapt.domain.display import json_text
 from flowdapt.domain.run import Reason, Run
 from flowdapt.domain.wording import amount
 from flowdapt.tui.keys import Key
-from flowdapt.tui.model.form import Field
+from flowdapt.tui.model.form import Field, shown
 from flowdapt.tui.screens.actions.bulk import do_to_all
 from flowdapt.tui.screens.view import View
 from flowdapt.tui.widgets.choose import Choose
@@ -82,9 +82,12 @@ class RunDeeds:
             # An edited input means to start over, unless a place to start from was asked for.
             place = None if edited is not None and start == "failed" else start
             executor = values.get("executor")
-            return await self._desk.client.runs.retry(
+            new = await self._desk.client.runs.retry(
                 run.uid, start_from=place, input=edited, executor=executor
             )
+            options = _retry_options(start, known or {}, edited or {}, executor)
+            self._desk.record.add(self._desk.now(), "runs", "retry", run.name, *options)
+            return new
 
         form: Form[Run] = Form(
             f"Retry {run.name}", fields, take, json=before if known is not None else None
@@ -92,7 +95,6 @@ class RunDeeds:
         new = await self._desk.ask(form)
         if new is None:
             return []
-        self._note("retry", [run])
         self._desk.open_detail("run", new.uid, "show")
         return [run]
 
@@ -128,6 +130,18 @@ class RunDeeds:
         if runs:
             now = self._desk.now()
             self._desk.record.add(now, "runs", command, *(run.name for run in runs))
+
+
+def _retry_options(
+    start: str, before: Mapping[str, Any], after: Mapping[str, Any], executor: str | None
+) -> list[str]:
+    """Return what the command says besides the run: only what differs from a plain retry."""
+    changed = [name for name, value in after.items() if name not in before or before[name] != value]
+    return [
+        *(["--from", start] if start != "failed" else []),
+        *(word for name in changed for word in ("--input", f"{name}={shown(after[name])}")),
+        *(["--on", executor] if executor else []),
+    ]
 
 
 def _deletion(runs: Sequence[Run]) -> Dialog[Any]:
