@@ -83,12 +83,24 @@ async def to_marks(pilot: Pilot[Any]) -> None:
     await pilot.press("space", "j", "space", "j")
 
 
+async def to_reconnecting(pilot: Pilot[Any]) -> None:
+    app = pilot.app
+    app.transport.die()  # type: ignore[attr-defined]  # the fake one
+
+
+def older(daemon: FakeDaemon) -> None:
+    busy(daemon)
+    daemon.status["version"] = "0.0.9"
+
+
 SCENES: dict[str, tuple[str, Callable[[FakeDaemon], None], Steps, str]] = {
     "pulse": ("pulse", busy, stay, "nightly"),
     "pulse-empty": ("pulse", nothing, stay, "Nothing is here yet"),
     "pulse-no-daemon": ("pulse", dead, stay, "There is no daemon"),
     "runs": ("runs", busy, to_marks, "quiet-otter-0005"),
     "runs-empty": ("runs", nothing, stay, "no run yet"),
+    "runs-reconnecting": ("runs", busy, to_reconnecting, "reconnecting"),
+    "runs-older": ("runs", older, stay, "an older daemon"),
     "help": ("runs", busy, to_help, "Keys of runs"),
     "palette": ("runs", busy, to_palette, "What is to be done"),
 }
@@ -104,7 +116,7 @@ async def test_screens_look_as_committed(
     prepare(daemon)
     async with new_app(daemon, view, theme=theme).run_test(size=SIZES[size]) as pilot:
         await until(pilot, lambda: shows in text_of(pilot) or steps is not stay)
-        if prepare is busy:
+        if prepare in {busy, older}:
             await until(pilot, lambda: "train" in text_of(pilot))
         if steps is not stay:
             await settled(pilot)
