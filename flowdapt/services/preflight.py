@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flowdapt.ports.executor import Capacity, Executor
     from flowdapt.ports.store import Store
 
-__all__ = ["passed", "preflight"]
+__all__ = ["own_rows", "passed", "preflight"]
 
 # Importing flowdapt on a cold worker takes seconds.
 _SMOKE_S = 60.0
@@ -38,14 +38,15 @@ _QUESTION_MAX = 1 << 20
 
 async def preflight(name: str, executor: Executor, store: Store) -> list[Finding]:
     """Return what is found of an executor that is open. Nothing of it is an exception."""
-    found = await _own_rows(executor)
+    found = await own_rows(executor)
     found.append(_kept(executor))
     found += await _needs(name, executor.capacity(), store)
     found.append(await _smoke(name, executor))
     return found
 
 
-async def _own_rows(executor: Executor) -> list[Finding]:
+async def own_rows(executor: Executor) -> list[Finding]:
+    """Return what an executor finds of itself, within a bounded time; raise nothing."""
     try:
         with trio.fail_after(_CHECK_S):
             return list(await executor.check())

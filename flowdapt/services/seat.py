@@ -223,11 +223,20 @@ class Seat:
             self._open(executor)
             if self._watched:
                 nursery.start_soon(self._watch, executor)
+                nursery.start_soon(self._look_over, executor)
             await self._until_unneeded()
             # What comes now waits for the next opening.
             self._ready = False
             self.dispatcher.circuit.cut(CLOSED)
             nursery.cancel_scope.cancel()
+
+    async def _look_over(self, executor: Executor) -> None:
+        """Warn of what its own checks find: a run that names an executor has no switch before it."""
+        from flowdapt.services.preflight import own_rows
+
+        failed = [row.words for row in await own_rows(executor) if row.level == "failed"]
+        words = f"executor {self.name}: {'; '.join(failed)}" if failed else None
+        self._around.report(f"checks of {self.name}", words)
 
     async def _until_unneeded(self) -> None:
         while True:
@@ -299,6 +308,7 @@ class Seat:
             self._around.tell(executor_stopped(self.name, self.kind, slots))
             log.info("executor is closed", executor=self.name)
         self._ready, self._failures = False, 0
+        self._around.report(f"checks of {self.name}", None)
         self._outage.forget()
         self.dispatcher.detach(Absent(), CLOSED)
         self._stir()

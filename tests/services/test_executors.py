@@ -16,6 +16,7 @@ from flowdapt.domain.events import (
     EXECUTOR_UNAVAILABLE,
 )
 from flowdapt.domain.executor_profile import NewProfile
+from flowdapt.domain.finding import Finding
 from flowdapt.domain.run import RunRequest, RunState
 from flowdapt.domain.task import ErrorInfo, Finished, Lost, Outcome, TaskCall
 from flowdapt.plugins.brokers.inprocess import InProcessBroker
@@ -554,3 +555,26 @@ async def test_a_run_that_began_before_its_cluster_was_open_uses_all_of_it(
         assert ended.state is RunState.FINISHED
         assert y.made[0].most_running == 100
         assert trio.current_time() - began < 100, "500 items of 10 s, 100 at once"
+
+
+async def test_a_run_that_names_an_executor_is_warned_of_what_its_checks_find(
+    autojump_clock: MockClock,
+) -> None:
+    skew = Finding(
+        what="plugin",
+        level="failed",
+        words="plugin nowcast 0.4.1 here, 0.3.9 on 2 of 6 workers",
+        code="executor.plugin_skew",
+    )
+
+    def make(_options: dict[str, Any]) -> FakeExecutor:
+        executor = FakeExecutor()
+        executor.findings = [skew]
+        return executor
+
+    async with yard(make=make) as y:
+        await y.add()
+        await y.ended(await y.submit("lab"))
+        assert y.troubles == {"checks of lab": f"executor lab: {skew.words}"}
+        await trio.sleep(IDLE_S + 5)
+        assert y.troubles == {}
