@@ -16,6 +16,7 @@ SAYS = {
     b"p": "\x1b[?2004hpasting",
     b"e": f"{os.environ.get('TERM')} {os.environ.get('COLORTERM')} tmux={os.environ.get('TMUX')}",
     b"i": f"pid={os.getpid()};",
+    b"l": "\x1b]8;;http://127.0.0.1:9/there\x1b\\LINK\x1b]8;;\x1b\\ \x1b]8;;javascript:alert(1)\x1b\\BAIT\x1b]8;;\x1b\\",
     b"u": "____    under",
     b"x": "\x1b[38;2;1;2;3mcolour\x1b[0m",
 }

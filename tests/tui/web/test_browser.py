@@ -155,6 +155,28 @@ def test_a_click_arrives_where_the_program_asked_for_the_mouse(tab: Tab) -> None
     tab.shows(r"key b'\x1b[<0;")
 
 
+def test_a_link_opens_a_tab_of_its_own_and_only_to_the_web(chromium: Chromium, tab: Tab) -> None:
+    tab.type("l")
+    tab.shows("LINK BAIT")
+    row = tab.value(
+        "[...document.querySelectorAll('.xterm-rows > div')]"
+        ".find(r => r.textContent.startsWith('LINK')).getBoundingClientRect().toJSON()"
+    )
+    cell = tab.value("document.querySelector('.xterm-rows').clientWidth") / size_of(tab)[0]
+
+    def click_at(column: int) -> set[str]:
+        x, y = row["x"] + (column + 0.5) * cell, row["y"] + row["height"] / 2
+        tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        tab.click(x, y)
+        found = chromium.call("Target.getTargets")["targetInfos"]
+        return {one["url"] for one in found if one["browserContextId"] == tab.context}
+
+    known = click_at(6)
+    assert not [url for url in known if url.startswith("javascript")]
+    eventually(lambda: "http://127.0.0.1:9/there" in click_at(1))
+    assert tab.complaints == []
+
+
 def test_the_size_of_the_window_is_the_size_of_the_terminal(tab: Tab) -> None:
     before = size_of(tab)
     tab.resize(600, 300)
