@@ -239,6 +239,17 @@ async def test_series_are_plotted_and_several_are_chosen(daemon: FakeDaemon) -> 
         await until(pilot, lambda: max(map(len, lines_of(pilot))) <= 60 and "└" in text_of(pilot))
 
 
+async def test_series_are_told_apart_without_colours(daemon: FakeDaemon) -> None:
+    furnish_run(daemon)
+    app = new_app(daemon, theme="mono")
+    async with app.run_test(size=(100, 30)) as pilot:
+        page = await opened(app, pilot, "metrics")
+        await until(pilot, lambda: page.table.rows)
+        await pilot.press("space", "space")
+        await until(pilot, lambda: "* fit.accuracy" in text_of(pilot) and "+ fit.loss" in text_of(pilot))  # fmt: skip
+        await until(pilot, lambda: "***" in text_of(pilot) and "+++" in text_of(pilot))
+
+
 async def test_the_run_before_stands_beside_and_is_opened(daemon: FakeDaemon) -> None:
     furnish_run(daemon, the_run(parent=PARENT))
     daemon.runs.append(the_run("failed") | {"uid": PARENT, "name": "calm-bee-0007"})

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["Plot", "Series", "number", "plot", "series_of"]
+__all__ = ["SIGNS", "Plot", "Series", "number", "plot", "series_of"]
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BRAILLE = 0x2800
-_SIGNS = "*+xo#%@&"
+# What series are drawn with where dots cannot be told apart.
+SIGNS = "*+xo#%@&"
 _LEAST_WIDTH, _LEAST_HEIGHT = 12, 3
 _MOST_SHOWN = 8
 
@@ -187,4 +188,4 @@ class _Canvas:
         bits, owner = self._bits[line][column], self._owner[line][column]
         if not bits or owner is None:
             return " ", None
-        return (_SIGNS[owner] if self._ascii else chr(_BRAILLE | bits)), owner
+        return (SIGNS[owner] if self._ascii else chr(_BRAILLE | bits)), owner

@@ -105,12 +105,12 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
     def _box(self, box: Box) -> Segment:
         app = self.desk
         word = self._states.get(box.name, "pending")
-        style = self.rich_style + (
-            app.cursor_style(self.has_focus)
-            if box.name == self.cursor
-            else app.style_of(f"state-{word}") + Style(reverse=word == "failed")
-        )
-        text = f" {app.glyphs.state(word)} {fitted(box.name, box.width - 4, more=app.glyphs.more)} "
+        here = box.name == self.cursor
+        look = app.cursor_style(self.has_focus) if here else app.style_of(f"state-{word}")
+        edge = app.glyphs.cursor if here else " "
+        name = fitted(box.name, box.width - 4, more=app.glyphs.more)
+        style = self.rich_style + look + Style(bold=here or word == "failed")
+        text = f"{edge}{app.glyphs.state(word)} {name} "
         return Segment(text, style)
 
     def on_click(self, event: events.Click) -> None:

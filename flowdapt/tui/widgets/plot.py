@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 from textual.widget import Widget
 
-from flowdapt.tui.model.series import Series, number, plot
+from flowdapt.tui.model.series import SIGNS, Series, number, plot
 from flowdapt.tui.model.words import ASCII
 from flowdapt.tui.widgets.safe import cut, line
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SERIES_ROLES", "PlotView"]
 
-# What tells series apart besides their names: in monochrome the legend's order and single marks do.
 SERIES_ROLES = ("busy", "warn", "good", "bad", "gone", "mark", "head", "key")
 
 
@@ -35,6 +34,12 @@ class PlotView(Widget, can_focus=False):
     def desk(self) -> FlowdaptApp:
         return self.app  # type: ignore[return-value]  # the only app these widgets are in
 
+    @property
+    def _by_signs(self) -> bool:
+        """Say whether series are told apart by their signs: where neither dots nor colours do it."""
+        alike = self.desk.theme == "mono" and len(self.series) > 1
+        return alike or self.desk.glyphs is ASCII
+
     def show(self, series: Sequence[Series], words: str = "") -> None:
         """Draw series, or say in words why there is none."""
         self.series, self.words = series[: len(SERIES_ROLES)], words
@@ -43,7 +48,7 @@ class PlotView(Widget, can_focus=False):
     def render(self) -> Text:
         width, height = self.size.width, self.size.height
         legend = [self._legend(at, one, width) for at, one in enumerate(self.series)]
-        drawn = plot(self.series, width, height - len(legend), ascii_only=self.desk.glyphs is ASCII)
+        drawn = plot(self.series, width, height - len(legend), ascii_only=self._by_signs)
         dim = self.desk.style_of("dim")
         if drawn is None:
             words = self.words or ("no room for a plot" if self.series else "")
@@ -59,7 +64,7 @@ class PlotView(Widget, can_focus=False):
     def _legend(self, at: int, series: Series, width: int) -> Text:
         app, values = self.desk, series.values
         told = f"{number(values[-1])}   {number(min(values))} to {number(max(values))}" if values else "no number"  # fmt: skip
-        sign = app.glyphs.mark if app.glyphs is not ASCII else "*+xo#%@&"[at]
+        sign = SIGNS[at] if self._by_signs else app.glyphs.mark
         name = cut(series.key, max(width - len(told) - 5, 4), app.glyphs.more)
         return line(
             [(f"{sign} ", app.style_of(SERIES_ROLES[at])), (f"{name}  ", None), (told, app.style_of("dim"))]
