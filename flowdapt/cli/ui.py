@@ -43,6 +43,7 @@ def ui(
         config=session.paths.config_file,
         view=view,
         read_only=read_only,
+        colours=not session.common.no_color,
         start=_starter(session),
         autostart=autostart_allowed(),
     )

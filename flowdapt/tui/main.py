@@ -23,6 +23,7 @@ def new_app(
     config: Path,
     view: str = "pulse",
     read_only: bool = False,
+    colours: bool = True,
     start: Starter | None = None,
     autostart: bool = True,
 ) -> FlowdaptApp:
@@ -30,6 +31,8 @@ def new_app(
     options = read_options(config)
     if read_only:
         options = replace(options, read_only=True)
+    if not colours:
+        options = replace(options, theme="mono")
 
     def transport() -> AsyncTransport:
         from flowdapt.client.transports import AsyncHttpxTransport
@@ -54,13 +57,14 @@ def run(
     config: Path,
     view: str = "pulse",
     read_only: bool = False,
+    colours: bool = True,
     start: Starter | None = None,
     autostart: bool = True,
 ) -> int:
     """Run the workstation in this terminal until it is left; return the exit code."""
     gc.disable()
     app = new_app(
-        server, config=config, view=view, read_only=read_only, start=start, autostart=autostart
-    )
+        server, config=config, view=view, read_only=read_only, colours=colours, start=start, autostart=autostart,
+    )  # fmt: skip
     app.run()
     return app.return_code or 0

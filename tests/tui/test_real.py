@@ -164,6 +164,20 @@ def test_flowdapt_alone_in_a_terminal_starts_a_daemon_and_opens_the_workstation(
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.mark.parametrize("words", [("ui", "--no-color"), ("ui", "--view", "runs", "--no-color")])
+def test_no_color_on_the_command_line_shows_greys_alone(
+    served: Daemon, words: tuple[str, ...]
+) -> None:
+    environ = {"FLOWDAPT_HOME": str(served.home), "COLORTERM": "truecolor"}
+    with terminal(*words, environ=environ) as ours:
+        ours.until(b"live")
+        ours.press(b"q")
+        assert ours.end() == 0
+        painted = re.findall(rb"[34]8;2;(\d+);(\d+);(\d+)", ours.wrote)
+    assert painted
+    assert all(len(set(colour)) == 1 for colour in painted)
+
+
 def test_ui_without_a_terminal_says_what_to_do(served: Daemon) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flowdapt", "ui"], env={"FLOWDAPT_HOME": str(served.home), "PATH": ""},
