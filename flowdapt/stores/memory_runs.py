@@ -31,9 +31,7 @@ from flowdapt.ports.store import LoadedRun, Store
 from flowdapt.stores import refusals
 from flowdapt.stores.memory_journal import MemoryJournal
 
-__all__ = ["PREFIX_MIN", "HeldRun", "MemoryRuns"]
-
-PREFIX_MIN = 6
+__all__ = ["HeldRun", "MemoryRuns"]
 
 
 @dataclass(slots=True)
@@ -244,7 +242,7 @@ class MemoryRuns(Store):
             return copied(self._runs[ident].run)
         runs = [held.run for held in self._runs.values()]
         found = [run for run in runs if run.name == ident]
-        if not found and len(ident) >= PREFIX_MIN:
+        if not found and len(ident) >= refusals.PREFIX_MIN:
             found = [run for run in runs if run.uid.startswith(ident) or run.name.startswith(ident)]
         if not found:
             raise refusals.no_run(ident)

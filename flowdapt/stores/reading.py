@@ -7,11 +7,10 @@ from flowdapt.ports.store import LoadedRun
 from flowdapt.stores import prepared as sql
 from flowdapt.stores.links import Row, Tx
 from flowdapt.stores.records import item_from_row, run_from_row, stage_from_row, task_from_row
-from flowdapt.stores.refusals import ambiguous, no_run
+from flowdapt.stores.refusals import PREFIX_MIN, ambiguous, no_run
 from flowdapt.stores.texts import Texts
 
 __all__ = [
-    "PREFIX_MIN",
     "find_run",
     "load",
     "load_row",
@@ -19,7 +18,6 @@ __all__ = [
     "stages_of",
 ]
 
-PREFIX_MIN = 6
 _LAST = chr(0x10FFFF)
 
 

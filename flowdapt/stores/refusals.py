@@ -15,6 +15,7 @@ from flowdapt.domain.errors import (
 from flowdapt.domain.wording import amount
 
 __all__ = [
+    "PREFIX_MIN",
     "ambiguous",
     "check_revision",
     "key_reused",
@@ -32,9 +33,15 @@ __all__ = [
     "switched_meanwhile",
 ]
 
+# A shorter beginning is no name of a run: it would soon mean another one.
+PREFIX_MIN = 6
+
 
 def no_run(ident: str) -> NotFound:
-    return NotFound(f"no run {ident!r}", fix="`flowdapt runs ls` lists the runs")
+    fix = "`flowdapt runs ls` lists the runs"
+    if len(ident) < PREFIX_MIN:
+        fix += f"; the beginning of a name or uid counts from {PREFIX_MIN} characters on"
+    return NotFound(f"no run {ident!r}", fix=fix)
 
 
 def ambiguous(ident: str, found: list[str]) -> Conflict:

@@ -44,8 +44,10 @@ class ListingContract(OpensStore):
             for ident in ("abcdef0123456789", "shy-crow-1", "abcdef", "shy-cr"):
                 assert await store.get_run(ident) == run
             for ident in ("abc", "shy-c", "nothing", "ABCDEF", ""):
-                with pytest.raises(NotFound):
+                with pytest.raises(NotFound) as caught:
                     await store.get_run(ident)
+                # Who typed the first word of a name learns why that was not enough.
+                assert ("from 6 characters on" in str(caught.value.fix)) == (len(ident) < 6)
 
     async def test_a_prefix_of_several_runs_is_a_conflict(self) -> None:
         async with self.opened() as store:
