@@ -205,6 +205,8 @@ class TestOwnFiles(_OnOutside):
         ({"minimum": 3, "maximum": 2}, "below minimum"),
         ({"tls_ca": "/x"}, "makes its own"),
         ({"port": 1}, "port"),
+        ({"address": "127.0.0.1"}, "is not HOST:PORT"),
+        ({"address": "tcp://127.0.0.1:"}, "is not HOST:PORT"),
     ],
 )
 def test_unsafe_or_wrong_options_are_refused(options: dict[str, Any], words: str) -> None:

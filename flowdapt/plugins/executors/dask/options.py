@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field, model_validator
 
 from flowdapt.plugins.bridge.options import ClusterOptions
 
 __all__ = ["DaskOptions"]
+
+_PLACE = re.compile(r"^\w+://.+:\d{1,5}/?$")
 
 
 class DaskOptions(ClusterOptions):
@@ -38,6 +42,14 @@ class DaskOptions(ClusterOptions):
 
     def is_authenticated(self) -> bool:
         return self.is_encrypted() and bool(self.tls_cert)
+
+    @model_validator(mode="after")
+    def _check_place(self) -> DaskOptions:
+        if self.address and not _PLACE.search(self.url):
+            raise ValueError(
+                f"{self.address!r} is not HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_tls(self) -> DaskOptions:
