@@ -322,6 +322,23 @@ async def test_a_rule_is_tried_on_a_past_event_and_the_false_clause_is_seen(
         assert "✖ data.drift gt 0.3   it is 0.1" in text_of(pilot)
 
 
+async def test_a_rule_of_times_that_is_tried_says_when_it_is_due_and_what_it_would_do(
+    daemon: FakeDaemon,
+) -> None:
+    furnish(daemon)
+    found = {
+        "rule": "nightly", "type": "schedule", "holds": False, "fires": False,
+        "next_at": "2026-11-25T03:00:00Z",
+        "actions": [{"target": "run_workflow", "parameters": {"workflow": "train"}}],
+    }  # fmt: skip
+    daemon.on("POST", "/api/v1/triggers/nightly/test", found)
+    async with new_app(daemon, "triggers").run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: len(pilot.app.view.table.rows) == 3)
+        await pilot.press("t")
+        await until(pilot, lambda: "nothing is due before 2026-11-25T03:00" in text_of(pilot))
+        assert 'what it would do: run_workflow  {"workflow": "train"}' in text_of(pilot)
+
+
 async def test_read_only_keeps_every_change_away(daemon: FakeDaemon) -> None:
     furnish(daemon)
     app = new_app(daemon, "triggers")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowdapt.client.endpoints import system
 from flowdapt.domain.condition_nodes import Clause
+from flowdapt.domain.display import json_text
 from flowdapt.domain.fire import FireState
 from flowdapt.domain.trigger_views import TriggerState, TriggerStatus, TriggerTest
 from flowdapt.domain.wording import amount, moment
@@ -104,10 +105,13 @@ def _told(found: TriggerTest) -> list[str]:
     if found.clause is not None:
         told += list(_clauses(found.clause))
     told += [f"due: {moment(str(when))}" for when in found.due]
+    if not found.due and found.next_at is not None:
+        told.append(f"nothing is due before {moment(str(found.next_at))}")
     if found.missed:
         told.append(f"{found.missed} instants are not made up for")
     for action in found.actions:
-        told.append(f"{action.target}: {action.error or action.parameters}")
+        does = action.error or json_text(action.parameters)
+        told.append(f"what it would do: {action.target}  {does}")
     return told
 
 
