@@ -95,7 +95,10 @@ def _found_from_anywhere(name: str, value: Any) -> Any:
     """Return the whole path of a file beside us: the daemon has a working directory of its own."""
     if isinstance(value, str) and (name.startswith(_FILES[0]) or name.endswith(_FILES[1])):
         path = Path(value).expanduser()
-        return str(path.absolute()) if path.is_file() else value
+        if path.is_file():
+            return str(path.absolute())
+        if path.suffix or "/" in value:
+            raise UsageProblem(f"{name}: there is no file {value}", fix="write where it lies")
     return value
 
 

@@ -233,11 +233,14 @@ def test_executors_are_listed_in_80_columns(flowdapt: Program, fake: FakeDaemon)
     assert flowdapt("executor", "ls", "-o", "json").json() == {"items": rows, "next": None}
 
 
-def test_an_executor_is_added_with_its_options(flowdapt: Program, fake: FakeDaemon) -> None:
+def test_an_executor_is_added_with_its_options(
+    flowdapt: Program, fake: FakeDaemon, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").touch()
     fake.on("POST", "/executors", answer(view(state="closed"), 201))
     ended = flowdapt(
         "executor", "add", "lab", "dask", "--address", "tls://10.0.0.5:8786",
-        "--storage", "s3://ml/flow", "--option", "tls_ca=ca.pem", "--option", "token=0042",
+        "--storage", "s3://ml/flow", "--option", f"tls_ca={tmp_path}/ca.pem", "--option", "token=0042",
         "--option", "minimum=2", "--option", 'tags={"a": 1}', "--option", "adaptive=true",
         "--insecure",
     )  # fmt: skip
@@ -246,7 +249,7 @@ def test_an_executor_is_added_with_its_options(flowdapt: Program, fake: FakeDaem
         "name": "lab",
         "kind": "dask",
         "options": {
-            "address": "tls://10.0.0.5:8786", "storage": "s3://ml/flow", "tls_ca": "ca.pem",
+            "address": "tls://10.0.0.5:8786", "storage": "s3://ml/flow", "tls_ca": f"{tmp_path}/ca.pem",
             "token": "0042", "minimum": "2", "tags": {"a": 1}, "adaptive": True, "insecure": True,
         },
     }  # fmt: skip
@@ -262,10 +265,18 @@ def test_a_file_beside_the_person_is_named_so_that_the_daemon_finds_it(
     fake.on("POST", "/executors", answer(view(), 201))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ca.pem").touch()
-    words = ["--option", "tls_ca=ca.pem", "--option", "tls_cert=gone.pem", "--option", "x=ca.pem"]
+    words = ["--option", "tls_ca=ca.pem", "--option", "tls_level=two", "--option", "x=ca.pem"]
     flowdapt("executor", "add", "lab", "dask", *words)
     options = fake.asked[0].json()["options"]
-    assert options == {"tls_ca": f"{tmp_path}/ca.pem", "tls_cert": "gone.pem", "x": "ca.pem"}
+    assert options == {"tls_ca": f"{tmp_path}/ca.pem", "tls_level": "two", "x": "ca.pem"}
+
+
+def test_a_file_that_is_not_there_is_told_before_anything_is_sent(
+    flowdapt: Program, fake: FakeDaemon
+) -> None:
+    ended = flowdapt("executor", "add", "lab", "dask", "--option", "tls_cert=gone.pem")
+    assert (ended.code, fake.asked) == (2, [])
+    assert "tls_cert: there is no file gone.pem" in ended.err
 
 
 def test_an_option_without_a_value_is_refused_before_anything_is_sent(
