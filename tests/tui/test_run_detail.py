@@ -12,9 +12,10 @@ from flowdapt.client.wire import Response
 from flowdapt.tui.app import FlowdaptApp
 from flowdapt.tui.keys import EVERYWHERE, KEYS
 from flowdapt.tui.screens.run_detail import RunDetail
+from flowdapt.tui.widgets.graph import GraphView
 from flowdapt.tui.widgets.log import LogView
 from flowdapt.tui.widgets.plot import PlotView
-from tests.tui.fake import FakeDaemon, an_event, new_app
+from tests.tui.fake import FakeDaemon, an_event, new_app, stamp
 from tests.tui.furnished_run import a_stage, furnish_run, open_stages, the_run
 from tests.tui.snapshots import SIZES, compare
 from tests.tui.waiting import lines_of, still, text_of, until
@@ -119,6 +120,25 @@ async def test_the_graph_is_that_of_the_revision_and_shows_states(daemon: FakeDa
         assert page.pane.stage == "split"
         await pilot.press("enter")
         await until(pilot, lambda: page.pane.tab == "logs" and page.pane.window.choice.stage == "split")  # fmt: skip
+
+
+async def test_a_wide_graph_scrolls_to_the_stage_under_the_cursor(daemon: FakeDaemon) -> None:
+    names = [f"stage-{at}" for at in range(300)]
+    furnish_run(daemon, the_run(stages=[a_stage(name, "finished", 50, 1) for name in names]))
+    stages = [{"name": name, "target": "a.b", "depends_on": names[max(at - 1, 0) : at]} for at, name in enumerate(names)]  # fmt: skip
+    metadata = {"name": "train", "uid": "1" * 32, "revision": 1, "created_at": stamp(), "updated_at": stamp()}  # fmt: skip
+    daemon.on("GET", "/api/v1/workflows/train.*", {"kind": "workflow", "metadata": metadata, "spec": {"stages": stages}})  # fmt: skip
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 30)) as pilot:
+        page = await opened(app, pilot, "graph")
+        graph = page.query_one(GraphView)
+        await until(pilot, lambda: graph.drawing)
+        graph.move_to("stage-250")
+        await until(pilot, lambda: "stage-249" in text_of(pilot))
+        await pilot.press("left")
+        row = await until(pilot, lambda: [one for one in lines_of(pilot) if "▌✔ stage-249" in one])
+        assert "▌✔ stage-249 ───▶ ✔ stage-250" in row[0]
+        assert len(row[0]) <= 100
 
 
 async def test_a_definition_that_is_gone_is_said(daemon: FakeDaemon) -> None:

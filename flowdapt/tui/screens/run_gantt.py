@@ -61,10 +61,9 @@ class GanttPane(RunPane):
         """Ask for the series that stages recorded: the last of each stage goes beside its bar."""
         if self.run is not None:
             found = series_of(await self.client.runs.metrics(self.run.uid))
-            self.rows.chart.sparks = {
-                one.stage: one.spark(_SPARK) for one in found if len(one.values) > 1
-            }
-            self.rows.refresh()
+            self.rows.take_sparks(
+                {one.stage: one.spark(_SPARK) for one in found if len(one.values) > 1}
+            )
 
     def on_paged_table_moved(self, event: PagedTable.Moved) -> None:
         event.stop()

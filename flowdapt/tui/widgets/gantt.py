@@ -53,6 +53,11 @@ class GanttTable(PagedTable[StageRun]):
         self.chart.paces.note(run, self.desk.now())
         self.show(run.stages)
 
+    def take_sparks(self, sparks: dict[str, list[float]]) -> None:
+        """Show series beside their stages."""
+        self.chart.take_sparks(sparks)
+        self.refresh()
+
     def zoom_by(self, times: float) -> None:
         self.chart.zoom = self.chart.zoom.by(times)
         self.refresh()
@@ -78,6 +83,11 @@ class GanttPainter(Painter[StageRun]):
         self.sparks: dict[str, list[float]] = {}
         self._line: Timeline | None = None
         self._room = (0, 0, 0)
+        self._measured_run: Run | None = None
+        self._measured_width = 0
+
+    def take_sparks(self, sparks: dict[str, list[float]]) -> None:
+        self.sparks, self._measured_run = sparks, None
 
     def head(self, width: int, app: FlowdaptApp, sorted_by: tuple[str, bool] | None) -> Strip:
         """Draw the axis, and measure for the lines below it."""
@@ -85,7 +95,7 @@ class GanttPainter(Painter[StageRun]):
         if self.run is None:
             return self.blank("", width, app)
         self._line = Timeline.of(self.run, app.now())
-        self._room = name, bar, far = self._measured(self.run.stages, width, app)
+        name, bar, far = self._fitted(self.run, width, app)
         axis = [" "] * bar
         for column, text in self._line.scale(bar, self.zoom).ticks() if bar else ():
             end = column + len(text)
@@ -109,6 +119,13 @@ class GanttPainter(Painter[StageRun]):
             Segment(f"{took(row, app.now()):>{_TOOK}}", base),
         ]
         return Strip(segments).adjust_cell_length(width, base)
+
+    def _fitted(self, run: Run, width: int, app: FlowdaptApp) -> tuple[int, int, int]:
+        """Return the columns of the parts; they are measured once for what was read."""
+        if self._measured_run is not run or self._measured_width != width:
+            self._measured_run, self._measured_width = run, width
+            self._room = self._measured(run.stages, width, app)
+        return self._room
 
     def _measured(
         self, stages: Sequence[StageRun], width: int, app: FlowdaptApp

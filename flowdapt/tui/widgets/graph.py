@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -40,6 +41,7 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
         self.words = ""
         self._states: Mapping[str, str] = {}
         self._by_line: dict[int, list[Box]] = {}
+        self._made: dict[int, str] = {}
 
     @property
     def desk(self) -> FlowdaptApp:
@@ -48,9 +50,9 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
     def show(self, drawing: Drawing | None, words: str = "") -> None:
         """Draw a graph, or say in words why there is none."""
         self.drawing, self.words = drawing, words
-        self._by_line = {}
+        self._by_line, self._made = {}, {}
         if drawing is not None:
-            for box in drawing.boxes.values():
+            for box in sorted(drawing.boxes.values(), key=lambda one: one.x):
                 self._by_line.setdefault(box.y, []).append(box)
             self.virtual_size = Size(drawing.width, drawing.height)
             if self.cursor not in drawing.boxes:
@@ -86,21 +88,35 @@ class GraphView(ScrollView, can_focus=True, inherit_bindings=False):
         if self.drawing is None:
             text = fitted(f"  {self.words}" if y == 1 else "", width)
             return Strip([Segment(text, self.rich_style + self.desk.style_of("dim"))], width)
-        whole = self._line(y + top)
-        return whole.crop(left, left + width).extend_cell_length(width, self.rich_style)
+        start, strip = self._line(y + top, left, left + width)
+        return strip.crop(left - start, left - start + width).extend_cell_length(
+            width, self.rich_style
+        )
 
-    def _line(self, y: int) -> Strip:
+    def _line(self, y: int, left: int, right: int) -> tuple[int, Strip]:
+        """Return a line as far as it is in sight, whole boxes at its ends, and where that begins."""
         drawing = self.drawing
-        dim = self.rich_style + self.desk.style_of("dim")
         if drawing is None or y >= drawing.height:
-            return Strip([])
-        only_ascii = self.desk.glyphs is ASCII
-        between = drawing.row(y, ASCII_LINES if only_ascii else BOX_LINES, ">" if only_ascii else "▶")  # fmt: skip
-        segments, x = [], 0
-        for box in sorted(self._by_line.get(y, ()), key=lambda one: one.x):
+            return left, Strip([])
+        boxes = self._by_line.get(y, [])
+        first = bisect_right(boxes, left, key=lambda box: box.x + box.width)
+        behind = bisect_left(boxes, right, key=lambda box: box.x)
+        start = x = min(left, boxes[first].x) if first < behind else left
+        between = self._between(drawing, y)
+        dim = self.rich_style + self.desk.style_of("dim")
+        segments = []
+        for box in boxes[first:behind]:
             segments += [Segment(between[x : box.x], dim), self._box(box)]
             x = box.x + box.width
-        return Strip([*segments, Segment(between[x:], dim)])
+        return start, Strip([*segments, Segment(between[x : max(right, x)], dim)])
+
+    def _between(self, drawing: Drawing, y: int) -> str:
+        """Return a line without its boxes; it is made once."""
+        only_ascii = self.desk.glyphs is ASCII
+        if y not in self._made:
+            signs, arrow = (ASCII_LINES, ">") if only_ascii else (BOX_LINES, "▶")
+            self._made[y] = drawing.row(y, signs, arrow)
+        return self._made[y]
 
     def _box(self, box: Box) -> Segment:
         app = self.desk
