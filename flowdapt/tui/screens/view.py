@@ -15,6 +15,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.worker import Worker
 
 from flowdapt.domain.errors import FlowdaptError
@@ -34,6 +35,7 @@ __all__ = ["LIST_KEYS", "View"]
 E = TypeVar("E", bound=BaseException)
 
 WIDE = 100
+_AFTER_S = 0.05
 LIST_KEYS = (
     "down", "up", "page_down", "page_up", "top", "bottom", "open", "filter", "sort", "mark",
     "mark_all", "copy", "copy_yaml", "refresh",
@@ -53,6 +55,7 @@ class View(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._waiting: set[Coroutine[Any, Any, None]] = set()
+        self._footer_due: Timer | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "KEYS" in cls.__dict__:
@@ -238,8 +241,10 @@ class View(Screen[None]):
             move(table)
 
     def on_paged_table_moved(self) -> None:
-        """Say in the footer what may be done with the row that is under the cursor now."""
-        self.query_one(Footer).renew()
+        """Say in the footer what may be done with the row under the cursor, after the cursor itself."""
+        if self._footer_due is not None:
+            self._footer_due.stop()
+        self._footer_due = self.set_timer(_AFTER_S, self.query_one(Footer).renew)
 
     # --- the prompt ------------------------------------------------------------------------------
 

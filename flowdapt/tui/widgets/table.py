@@ -108,8 +108,9 @@ class PagedTable(ScrollView, Generic[R], can_focus=True, inherit_bindings=False)
     @property
     def chosen(self) -> list[R]:
         """Return the marked rows, or the one under the cursor when none is."""
-        marked = [row for row, key in zip(self._rows, self._keys, strict=True) if key in self.marks]
-        return marked or ([self._rows[self._cursor]] if self._rows else [])
+        if not self.marks:
+            return [self._rows[self._cursor]] if self._rows else []
+        return [row for row, key in zip(self._rows, self._keys, strict=True) if key in self.marks]
 
     @property
     def desk(self) -> FlowdaptApp:
