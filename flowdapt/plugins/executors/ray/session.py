@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ray
 
 from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.plugins.executors.ray import versions
 from flowdapt.plugins.executors.ray.remote import NAMESPACE
 from flowdapt.runtime.descendants import find_tree
 
@@ -50,6 +51,9 @@ class Session:
         self._lose = lose
         self._folder = ""
         self._lock = -1
+        self._refusal = ""
+        self._refused = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self.minimum = max(options.minimum, 1)
         self.maximum = options.maximum or max(_cpus(), self.minimum)
 
@@ -82,13 +86,17 @@ class Session:
             self._lock = -1
 
     async def _bounded(self, work: Callable[[], None], seconds: float) -> None:
-        try:
-            await asyncio.wait_for(in_thread(work, stays=True), seconds)
-        except TimeoutError:
-            raise self._unreachable(f"it is silent for {seconds:g} s") from None
-        except ExecutorUnavailable:
-            raise
-        except Exception as error:
+        doing = asyncio.ensure_future(in_thread(work, stays=True))
+        refused = asyncio.ensure_future(self._refused.wait())
+        await asyncio.wait([doing, refused], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        refused.cancel()
+        if not doing.done():
+            doing.cancel()
+            raise self._unreachable(f"it is silent for {seconds:g} s")
+        error = doing.exception()
+        if isinstance(error, ExecutorUnavailable):
+            raise error
+        if error is not None:
             raise self._unreachable(_first_line(error)) from error
 
     def _unreachable(self, words: str) -> ExecutorUnavailable:
@@ -96,6 +104,12 @@ class Session:
             return ExecutorUnavailable(
                 f"Ray cannot be started on this machine: {words}",
                 fix="raise start_timeout, or look for what slows this machine down",
+            )
+        if self._refusal:
+            return ExecutorUnavailable(
+                f"the Ray cluster at {self._options.address} and this machine do not fit:"
+                f" {self._refusal}",
+                fix="use the same version of Ray and of Python on both sides",
             )
         return ExecutorUnavailable(
             f"no Ray cluster can be had at {self._options.address}: {words}",
@@ -167,10 +181,18 @@ class Session:
             raise self._unreachable(str(error) or "it is silent") from None
         writer.close()
 
+    def _refuse(self, words: str) -> None:
+        """Note in some thread why connecting fails: Ray may hang before it says it."""
+        self._refusal = words
+        self._loop.call_soon_threadsafe(self._refused.set)
+
     def _connect(self) -> None:
         options: dict[str, Any] = {}
-        if not self._options.by_client:
+        if self._options.by_client:
+            versions.note_refusal(self._refuse)
+        else:
             options = {"configure_logging": False}
+            versions.compare_with_head(self._options.place, self._refuse)
         ray.init(
             address=self._options.address,
             namespace=NAMESPACE,
@@ -235,7 +257,7 @@ def _sweep(place: str) -> None:
                 os.close(lock)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
