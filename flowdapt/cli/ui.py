@@ -9,7 +9,7 @@ from typing import Annotated
 from flowdapt.cli.grammar import Commands, Opt
 from flowdapt.cli.session import Session
 from flowdapt.cli.starting import autostart_allowed, ensure_daemon
-from flowdapt.cli.usage import UsageProblem
+from flowdapt.cli.usage import UsageProblem, closest
 
 commands = Commands()
 
@@ -24,6 +24,7 @@ def ui(
     port: Annotated[int, Opt("--port", "with --web: the port; a free one if not given", "N")] = 0,
 ) -> int:
     """Open the workstation in this terminal, or with --web in a browser on this machine."""
+    _check_view(view)
     if web:
         from flowdapt.tui.web.main import serve
 
@@ -47,6 +48,17 @@ def ui(
         start=_starter(session),
         autostart=autostart_allowed(),
     )
+
+
+def _check_view(name: str) -> None:
+    from flowdapt.tui.screens.catalogue import VIEWS
+
+    if name not in VIEWS:
+        raise UsageProblem(
+            f"there is no view {name!r}",
+            suggestion=closest(name, VIEWS),
+            fix=f"views are {', '.join(VIEWS)}",
+        )
 
 
 def _say(session: Session, text: str) -> None:

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _SUCCESS = 2
 _SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+_IS_IT_OURS = "is there a flowdapt daemon at this address?  flowdapt status"
 # What a status means when its code is not one of the tree's own.
 _BY_STATUS: Mapping[int, type[errors.FlowdaptError]] = {
     400: errors.InvalidInput,
@@ -112,7 +113,7 @@ def json_of(response: Response) -> Any:
     except ValueError:
         raise errors.FlowdaptError(
             f"the server answered {response.status} with something that is not JSON",
-            fix="is there a flowdapt daemon at this address?  flowdapt status",
+            fix=_IS_IT_OURS,
         ) from None
 
 
@@ -126,7 +127,7 @@ def error_of(response: Response) -> errors.FlowdaptError:
         details["retry_after_s"] = retry_after
     return kind(
         str(said.get("detail") or said.get("title") or f"the server answered {response.status}"),
-        fix=said.get("fix"),
+        fix=said.get("fix") if said else _IS_IT_OURS,
         code=code or None,
         problems=[_problem(one) for one in said.get("errors") or ()],
         details=details,

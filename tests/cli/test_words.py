@@ -68,6 +68,8 @@ def test_every_option_and_word_is_explained(words: tuple[str, str]) -> None:
         (["runs", "shwo", "x"], "show"),
         (["run", "train", "--folow"], "--follow"),
         (["runs", "ls", "--limt", "3"], "--limit"),
+        (["ui", "--view", "run"], "runs"),
+        (["ui", "--web", "--view", "trigers"], "triggers"),
         (["get", "workflws"], "workflows"),
         (["get", "rnu"], "run"),
     ],

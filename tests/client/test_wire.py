@@ -58,6 +58,7 @@ def test_problems_come_with_place_and_suggestion() -> None:
 
 def test_an_answer_that_is_no_problem_document_is_an_error_all_the_same() -> None:
     error = error_of(Response(502, {}, b"<html>bad gateway</html>"))
+    assert "is there a flowdapt daemon" in str(error.fix)
     assert type(error) is errors.FlowdaptError
     assert "502" in error.message
 
