@@ -25,6 +25,7 @@ from flowdapt.plugins.bridge.engine import Engine, Report, Say
 from flowdapt.plugins.executors.dask import checks, remote
 from flowdapt.plugins.executors.dask.cluster import LocalCluster
 from flowdapt.plugins.executors.dask.lifting import Lifter
+from flowdapt.plugins.executors.dask.running import RunningTask, WorkerGone
 from flowdapt.plugins.executors.dask.shares import Labels
 from flowdapt.plugins.executors.dask.state import state_of
 from flowdapt.runtime.bundle import Packer
@@ -33,10 +34,10 @@ from flowdapt.runtime.host_memory import scope_of
 from flowdapt.runtime.verdicts import lost
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
 
     from flowdapt.domain.finding import Finding
-    from flowdapt.domain.task import Outcome, TaskCall, TaskEvent, WorkerEnvironment
+    from flowdapt.domain.task import Outcome, TaskCall, WorkerEnvironment
     from flowdapt.plugins.executors.dask.options import DaskOptions
     from flowdapt.runtime.pickled import Pickled
 
@@ -44,7 +45,6 @@ __all__ = ["DaskEngine"]
 
 _BEGUN_S = 0.3
 _STOP_S = 1.5
-_WORDS_S = 2.0
 _STATE_EVERY_S = 1.0
 _WATCH_EVERY_S = 0.2
 _WORDS_MAX = 1000
@@ -65,7 +65,7 @@ class DaskEngine(Engine):
         self._environment = environment
         self._report = report
         self._cluster = None if options.address else self._start_here(options)
-        self._tasks: dict[str, _Task] = {}
+        self._tasks: dict[str, RunningTask] = {}
         self._copies: dict[str, tuple[str, Future[Any]]] = {}
         self._workers: Mapping[str, Any] = {}
         self._labels = Labels({}, _promised(options) if self._cluster else {})
@@ -225,7 +225,7 @@ class DaskEngine(Engine):
             memory="" if self._shares_memory else scope_of(self._there),
             sha256=sha256,
         )
-        task = self._tasks[errand.key] = _Task(call.task_key, say)
+        task = self._tasks[errand.key] = RunningTask(call.task_key, say)
         making = self._make_place(errand.key)
         future = self._client.submit(
             remote.run_task,
@@ -291,14 +291,14 @@ class DaskEngine(Engine):
     async def _outcome(
         self,
         future: Future[Any],
-        task: _Task,
+        task: RunningTask,
         errand: remote.Errand,
         held: Mapping[str, Future[Any]],
     ) -> Outcome:
         call = errand.call
         try:
             reply = _read_reply(await task.first_of(future))
-        except _WorkerGone as gone:
+        except WorkerGone as gone:
             with suppress(Exception):
                 await self._client.cancel([future], asynchronous=True)
             return Lost("killed", lost(call, str(gone)))
@@ -339,7 +339,7 @@ class DaskEngine(Engine):
             await asyncio.sleep(0.02)
         return Lost("bridge", lost(call, f"Dask gave the task up: {type(error).__name__}: {error}"))
 
-    async def _stop(self, future: Future[Any], task: _Task, call: TaskCall) -> None:
+    async def _stop(self, future: Future[Any], task: RunningTask, call: TaskCall) -> None:
         """Have Dask drop the task; when its body runs, wait until it is no more."""
         if not self._is_connected():
             return
@@ -395,75 +395,6 @@ class DaskEngine(Engine):
         return await checks.rows(
             self._client, self._options, self._environment, shares_files=self._shares_files
         )
-
-
-class _WorkerGone(Exception):
-    """The worker of a task that had begun is no more; the message says how."""
-
-
-class _Task:
-    """What is known of one task while it runs."""
-
-    def __init__(self, task_key: str, say: Say) -> None:
-        self.task_key = task_key
-        self.address = ""
-        self.ended = asyncio.Event()
-        self._say = say
-        self._begun = asyncio.Event()
-        self._count = 0
-        self._stirred = asyncio.Event()
-        self._stirred_gone = asyncio.Event()
-        self._gone: asyncio.Task[str] | None = None
-
-    def lose(self, tell: Coroutine[Any, Any, str]) -> None:
-        """Wake up who waits for the reply: there will be none."""
-        self._gone = asyncio.ensure_future(tell)
-        self._stirred_gone.set()
-
-    async def first_of(self, future: Future[Any]) -> Any:
-        """Return the reply, or raise _WorkerGone when its worker goes first."""
-        waiting = asyncio.ensure_future(_result_of(future))
-        going = asyncio.ensure_future(self._stirred_gone.wait())
-        try:
-            await asyncio.wait([waiting, going], return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done() or self._gone is None:
-                return await waiting
-            raise _WorkerGone(await self._gone)
-        finally:
-            waiting.cancel()
-            going.cancel()
-
-    def hear(self, address: str, number: int, body: bytes) -> None:
-        self.address = address
-        self._begun.set()
-        if not body:
-            self.ended.set()
-            return
-        self.tell(read_message(body))
-        self._count = number + 1
-        self._stirred.set()
-
-    def tell(self, events: Any) -> None:
-        said: list[TaskEvent] = list(events)
-        if said:
-            self._say(said)
-
-    async def heard(self, count: int) -> None:
-        """Wait until so many words came, a bounded time."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_WORDS_S):
-                while self._count < count:
-                    self._stirred.clear()
-                    await self._stirred.wait()
-
-    async def begins(self, seconds: float) -> bool:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._begun.wait(), seconds)
-        return self._begun.is_set()
-
-
-async def _result_of(future: Future[Any]) -> Any:
-    return await future
 
 
 def _promised(options: DaskOptions) -> dict[str, float]:
