@@ -14,7 +14,10 @@ from flowdapt.domain.validation import check_all
 from tests.docs.commands import calls_in, fault_of_call, fault_of_mention
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PROJECTS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
+# A plugin is a distribution of its own, with tests of its own (tests/e2e/test_executor_plugin.py).
+PROJECTS = sorted(
+    path for path in EXAMPLES.iterdir() if path.is_dir() and not (path / "pyproject.toml").exists()
+)
 
 
 def resources(project: Path) -> list[Resource]:
