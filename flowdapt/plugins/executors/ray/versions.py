@@ -6,7 +6,6 @@ import json
 import platform
 import sys
 from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -27,8 +26,9 @@ def compare_with_head(place: tuple[str, int] | None, tell: Callable[[str], None]
     found: Mapping[str, Any] = {}
     # Not a public part of Ray: where it is missing, connecting itself may still tell.
     with suppress(Exception):
-        raylet: Any = import_module("ray._raylet")
-        client = raylet.GcsClient(address=f"{place[0]}:{place[1]}")
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]  # its stub leaves it out
+
+        client = GcsClient(address=f"{place[0]}:{place[1]}")
         found = json.loads(client.internal_kv_get(*_METADATA, timeout=_ASK_S))
     if words := _difference(found):
         tell(words)
@@ -38,7 +38,9 @@ def compare_with_head(place: tuple[str, int] | None, tell: Callable[[str], None]
 def note_refusal(tell: Callable[[str], None]) -> None:
     """Have it told why a client server will not have us: Ray may hang while it takes its leave."""
     with suppress(Exception):
-        client: Any = import_module("ray.util.client")
+        from ray.util import client as module
+
+        client: Any = module
         leave = client._ClientContext.disconnect  # noqa: SLF001  (there is no other moment)
 
         def note_and_leave(context: Any) -> None:
