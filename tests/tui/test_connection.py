@@ -102,8 +102,9 @@ async def test_events_that_were_left_out_make_everything_read_again(daemon: Fake
 async def test_an_older_daemon_is_told_and_used(daemon: FakeDaemon) -> None:
     daemon.status["version"] = "0.0.9"
     daemon.runs = [a_run(1)]
-    async with new_app(daemon).run_test(size=(120, 24)) as pilot:
+    async with new_app(daemon).run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: "an older daemon (0.0.9" in text_of(pilot))
+        assert "flowdapt down && flowdapt up" in text_of(pilot), "the way out, in 80 columns too"
         await until(pilot, lambda: "quiet-otter-0001" in text_of(pilot))
 
 

@@ -122,7 +122,8 @@ def _versions(ours: str, theirs: str) -> str:
     older = _numbers(theirs) < _numbers(ours)
     word = "an older" if older else "a newer"
     way = "flowdapt down && flowdapt up" if older else "upgrade this one"
-    return f"this is {word} daemon ({theirs}, here {ours}): some of it may not work.  {way}"
+    # The way out stands before the rest: 80 columns cut the end.
+    return f"{word} daemon ({theirs}, here {ours}): {way}.  Some of it may not work until then"
 
 
 def compatible(ours: str, theirs: str) -> bool:
