@@ -56,6 +56,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """Run the tests that need a real Ray cluster, which would make `tests` half as long again."""
+    session.install(TESTED, *group("test"))
+    session.run("pytest", "-m", "ray and not faults", *(session.posargs or ["tests"]))
+
+
+@nox.session
 def conformance(session: nox.Session) -> None:
     """Run the public contracts over every executor, store and broker."""
     session.install(TESTED, *group("test"))
@@ -134,7 +141,7 @@ def lowest(session: nox.Session) -> None:
         constraints = Path(folder) / "lowest.txt"
         constraints.write_text("\n".join(_lowest_bounds()))
         session.install("-c", str(constraints), TESTED, *group("test"))
-    session.run("pytest", *(session.posargs or ["tests"]))
+    session.run("pytest", "-m", "not faults", *(session.posargs or ["tests"]))
 
 
 def _passes(session: nox.Session, *command: str) -> bool:
