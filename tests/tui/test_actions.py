@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from flowdapt.client.wire import Request
+from flowdapt.domain.errors import InvalidInput, Problem
+from flowdapt.tui.screens.actions.documents import problem_words
 from tests.tui.fake import FakeDaemon, a_run, new_app, refusal
 from tests.tui.furnished import furnish, resource, rule
 from tests.tui.snapshots import SIZES, compare
@@ -249,6 +251,42 @@ async def test_what_was_typed_stays_in_a_file_when_it_is_not_stored(
         await until(pilot, lambda: "your text is in" in text_of(pilot))
     (kept,) = tmp_path.glob("flowdapt-config-main-*.yaml")
     assert "more: words" in kept.read_text()
+
+
+async def test_a_document_with_one_fault_is_refused_in_the_words_of_that_fault_alone(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    furnish(daemon)
+    daemon.on("GET", "/api/v1/configs/main", resource("config", "main", {"data": {}}))
+    answer = refusal(400, "document.invalid_yaml", "this is not YAML")
+    body = json.loads(answer.body) | {
+        "errors": [{"msg": "this is not YAML", "code": "x", "line": 13}]
+    }
+    refused = type(answer)(400, answer.headers, json.dumps(body).encode())
+    daemon.on("POST", "/api/v1/apply", lambda *_: refused)
+    editor = tmp_path / "editor.sh"
+    editor.write_text("#!/bin/sh\necho 'more: [' >> \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    app = new_app(daemon, "configs")
+    monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: app.view.table.rows)
+        await pilot.press("e")
+        await until(pilot, lambda: "line 13: this is not YAML" in text_of(pilot))
+        assert text_of(pilot).count("not YAML") == 1
+
+
+def test_each_fault_of_a_document_says_where_and_what_was_meant() -> None:
+    faults = [
+        Problem("c", "no such field", ("spec", "stges"), "stages", line=7),
+        Problem("c", "it is empty"),
+    ]
+    assert problem_words(InvalidInput("two faults", problems=faults)) == [
+        "line 7: spec.stges: no such field   did you mean stages?",
+        "it is empty",
+    ]
 
 
 async def test_a_switch_shows_its_checks_the_failed_first(daemon: FakeDaemon) -> None:

@@ -41,6 +41,17 @@ async def test_a_daemon_is_started_once_when_there_is_none(daemon: FakeDaemon) -
         assert started.is_set()
 
 
+async def test_pulse_says_nothing_of_a_daemon_of_which_nothing_is_known(daemon: FakeDaemon) -> None:
+    daemon.runs = [a_run(1)]
+    app = new_app(daemon, "pulse")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "version 0.2.0" in text_of(pilot))
+        app.link.status = {}
+        app.redraw()
+        await until(pilot, lambda: "DAEMON" not in text_of(pilot))
+        assert "version" not in text_of(pilot)
+
+
 async def test_a_start_that_fails_is_told_and_may_be_tried_again_by_hand(
     daemon: FakeDaemon,
 ) -> None:

@@ -266,6 +266,8 @@ def _fires(app: FlowdaptApp, pulse: PulseModel, width: int) -> list[Row]:
 
 def _daemon(app: FlowdaptApp, width: int) -> list[Row]:
     status = app.link.status
+    if not status:
+        return []
     executor = status.get("executor") or {}
     busy, slots = int(executor.get("busy") or 0), executor.get("slots")
     waiting = int(executor.get("waiting") or 0)

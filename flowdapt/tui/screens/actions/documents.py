@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from textual.app import SuspendNotSupported
 
 from flowdapt.domain.changes import document_of
-from flowdapt.domain.errors import FlowdaptError, InvalidInput, StaleRevision
+from flowdapt.domain.errors import FlowdaptError, InvalidInput, Problem, StaleRevision
 from flowdapt.domain.resource import Applied
 from flowdapt.domain.wording import amount, moment
 from flowdapt.domain.yaml_writing import to_yaml
@@ -127,7 +127,10 @@ class DocumentActions(View):
 
     async def _again(self, error: Exception) -> bool:
         if isinstance(error, FlowdaptError):
-            text = "\n".join([error.message, *(problem_words(error)), error.fix or ""])
+            words = problem_words(error)
+            # A document with one fault is refused in the words of that fault.
+            head = [] if any(error.message in one for one in words) else [error.message]
+            text = "\n".join([*head, *words, error.fix or ""])
         else:
             text = "the file must hold one document"
         return await self.agrees(Confirm("It cannot be stored. Edit again?", text))
@@ -220,11 +223,13 @@ async def apply_file(desk: FlowdaptApp, *words: str) -> None:
 
 def problem_words(error: FlowdaptError) -> list[str]:
     """Return a line per thing that is wrong with a document."""
-    found = getattr(error, "problems", ()) or ()
-    return [
-        f"{f'line {one.line}: ' if one.line else ''}{'.'.join(map(str, one.loc))}: {one.message}"
-        for one in found
-    ]
+    return [_problem_line(one) for one in getattr(error, "problems", ()) or ()]
+
+
+def _problem_line(one: Problem) -> str:
+    places = [f"line {one.line}" if one.line else "", ".".join(map(str, one.loc))]
+    meant = [f"did you mean {one.suggestion}?"] if one.suggestion else []
+    return ": ".join([*filter(None, places), "   ".join([one.message, *meant])])
 
 
 def _draft(name: str, text: str) -> Path:
