@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowdapt.domain.finding import Finding
 from flowdapt.domain.skew import skew
 from flowdapt.domain.wording import amount
+from flowdapt.plugins.bridge.files import files_row, probe_in
 from flowdapt.plugins.bridge.travelling import code_rows
 from flowdapt.plugins.executors.dask.remote import read_probe
 from flowdapt.plugins.executors.dask.shares import Labels
@@ -37,20 +35,9 @@ async def sees_files(client: Client, root: str, options: DaskOptions, started_he
         return options.shares_files == "true"
     if started_here:
         return True
-    probe, word = _write_probe(root)
-    try:
-        found = await client.run(read_probe, str(probe), on_error="return")
-    finally:
-        probe.unlink(missing_ok=True)
+    with probe_in(root) as (probe, word):
+        found = await client.run(read_probe, probe, on_error="return")
     return bool(found) and all(read == word for read in found.values())
-
-
-def _write_probe(root: str) -> tuple[Path, str]:
-    Path(root).mkdir(mode=0o700, parents=True, exist_ok=True)
-    probe = Path(root) / f".probe-{os.getpid()}"
-    word = secrets.token_hex(16)
-    probe.write_text(word, encoding="ascii")
-    return probe, word
 
 
 async def rows(
@@ -69,7 +56,7 @@ async def rows(
     if told:
         travelling = () if shares_files else plugin_sources()
         found += skew(facts(), told, ("dask", "distributed"), travelling=travelling)
-    found.append(_files(options, environment.artifacts_url, shares_files))
+    found.append(files_row(options, environment.artifacts_url, shares_files=shares_files))
     if not shares_files:
         found += await code_rows(environment)
     return found
@@ -99,18 +86,3 @@ def _workers(workers: Mapping[str, Mapping[str, Any]]) -> Finding:
         words.append(f"{labels.gpus():g} GPUs")
     words += [f"{total:g} {name}" for name, total in labels.custom().items()]
     return Finding(what="workers", level="ok", words=", ".join(words))
-
-
-def _files(options: DaskOptions, artifacts_url: str, shares_files: bool) -> Finding:
-    if shares_files:
-        return Finding(what="files", level="ok", words="workers see the files of this machine")
-    if options.artifacts_url(artifacts_url, shares_files=False):
-        words = "workers have files of their own; artifacts lie in a storage that all see"
-        return Finding(what="files", level="ok", words=words)
-    return Finding(
-        what="files",
-        level="warning",
-        words="workers have files of their own and no storage is set: stages cannot use artifacts",
-        code="executor.no_storage",
-        fix="name one that all see: --option storage=s3://bucket/folder",
-    )

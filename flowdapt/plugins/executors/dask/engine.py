@@ -18,13 +18,14 @@ from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
-from flowdapt.domain.errors import ExecutorUnavailable, MissingObject
+from flowdapt.domain.errors import DamagedValue, ExecutorUnavailable, MissingObject, TooLarge
 from flowdapt.domain.handles import handles_of, only_held
-from flowdapt.domain.task import ErrorInfo, Failed, Lost, ValueRef
+from flowdapt.domain.task import Lost, ValueRef
+from flowdapt.plugins.bridge import endings
 from flowdapt.plugins.bridge.engine import Engine, Report, Say
+from flowdapt.plugins.bridge.lifting import Lifter
 from flowdapt.plugins.executors.dask import checks, remote
 from flowdapt.plugins.executors.dask.cluster import LocalCluster
-from flowdapt.plugins.executors.dask.lifting import Lifter
 from flowdapt.plugins.executors.dask.running import RunningTask, WorkerGone
 from flowdapt.plugins.executors.dask.shares import Labels
 from flowdapt.plugins.executors.dask.state import state_of
@@ -72,7 +73,7 @@ class DaskEngine(Engine):
         self._loops: list[asyncio.Task[None]] = []
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._shares_files = self._shares_memory = True
-        self._lifter: Lifter | None = None
+        self._lifter: Lifter[Future[Any]] | None = None
 
     def _start_here(self, options: DaskOptions) -> LocalCluster:
         return LocalCluster(options, self._wanted, self._lost_begun)
@@ -126,7 +127,13 @@ class DaskEngine(Engine):
             packer = Packer(
                 where.user_modules, where.python_path, apart=(where.values_root, where.memory_root)
             )
-            self._lifter = Lifter(self._client, where.values_root, packer, self.holds)
+            self._lifter = Lifter(
+                where.values_root,
+                packer,
+                self.holds,
+                self._scatter,
+                lambda copy: copy.status != "finished",
+            )
         self._loops = [
             asyncio.ensure_future(loop)
             for loop in (self._hear_words(), self._keep_looking(), self._watch_connection())
@@ -201,14 +208,17 @@ class DaskEngine(Engine):
             raise ExecutorUnavailable("the connection to the Dask scheduler broke")
         resources, lacking = self._labels.asked(call.resources)
         if lacking:
-            return _unfit(call, lacking)
+            return endings.unfit(call, lacking, "no worker of this Dask cluster")
         sha256, code = "", None
         if self._lifter is not None:
-            call = await self._lifter.lift(call)
-            sha256, code = await self._lifter.code(call.run.uid)
+            try:
+                call = await self._lifter.lift(call)
+                sha256, code = await self._lifter.code(call.run.uid)
+            except (TooLarge, DamagedValue) as error:
+                return endings.refused(call, error)
         held, missing = self._inputs(call)
         if missing:
-            return _missing(call, missing)
+            return endings.missing(call, missing)
         start = f".{call.map.start}" if call.map else ""
         handle = (
             f"flowdapt/{call.run.uid}/{call.stage}{start}/{call.attempt}.{call.epoch}"
@@ -279,11 +289,15 @@ class DaskEngine(Engine):
                 {"op": "queue_release", "name": name}
             )
 
+    async def _scatter(self, key: str, value: Any) -> Future[Any]:
+        placed: dict[str, Future[Any]] = await self._client.scatter({key: value}, hash=False)
+        return placed[key]
+
     def _inputs(self, call: TaskCall) -> tuple[dict[str, Future[Any]], list[str]]:
         """Return the live copies that the call needs, and the handles that nothing stands for."""
         refs = (*call.args, call.run.input)
         handles = {handle for ref in refs for handle in handles_of(ref)}
-        found = self._lifter.futures(handles) if self._lifter is not None else {}
+        found = self._lifter.copies(handles) if self._lifter is not None else {}
         found |= {handle: self._copies[handle][1] for handle in handles if self.holds(handle)}
         needed = {handle for ref in refs for handle in only_held(ref)}
         return found, sorted(needed - found.keys())
@@ -335,7 +349,7 @@ class DaskEngine(Engine):
         deadline = time.monotonic() + 1.0
         while time.monotonic() < deadline:
             if gone := [handle for handle, copy in held.items() if copy.status != "finished"]:
-                return _missing(call, sorted(gone))
+                return endings.missing(call, sorted(gone))
             await asyncio.sleep(0.02)
         return Lost("bridge", lost(call, f"Dask gave the task up: {type(error).__name__}: {error}"))
 
@@ -400,14 +414,3 @@ class DaskEngine(Engine):
 def _promised(options: DaskOptions) -> dict[str, float]:
     """Return what workers of a cluster started here have, also those that are to come."""
     return {**options.resources, **({"GPU": 1.0} if options.gpus else {})}
-
-
-def _missing(call: TaskCall, handles: list[str]) -> Lost:
-    words = f"inputs of the task are gone with their workers: {', '.join(handles[:3])}"
-    return Lost("missing", lost(call, words), missing=tuple(handles))
-
-
-def _unfit(call: TaskCall, lacking: list[str]) -> Failed:
-    kind = "flowdapt.ResourceUnavailable"
-    words = f"no worker of this Dask cluster can give {' and '.join(lacking)}"
-    return Failed(ErrorInfo(kind, words, stage=call.stage, retryable=False, bases=(kind,)))

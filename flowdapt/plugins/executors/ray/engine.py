@@ -19,10 +19,11 @@ from ray import exceptions as errors
 from flowdapt.domain.errors import DamagedValue, ExecutorUnavailable, MissingObject, TooLarge
 from flowdapt.domain.handles import handles_of, only_held
 from flowdapt.domain.task import ValueRef
+from flowdapt.plugins.bridge import endings
 from flowdapt.plugins.bridge.engine import Engine, Report, Say
+from flowdapt.plugins.bridge.lifting import Lifter
 from flowdapt.plugins.executors.ray import checks, losses, remote
 from flowdapt.plugins.executors.ray.copies import Copies, Copy
-from flowdapt.plugins.executors.ray.lifting import Lifter
 from flowdapt.plugins.executors.ray.session import Session, in_thread
 from flowdapt.plugins.executors.ray.shares import Labels, living, state_of
 from flowdapt.plugins.executors.ray.words import Listener, Told
@@ -67,7 +68,7 @@ class RayEngine(Engine):
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._there = environment
         self._shares_files = self._shares_memory = True
-        self._lifter: Lifter | None = None
+        self._lifter: Lifter[Any] | None = None
 
     # -- life ----------------------------------------------------------------------------------------
 
@@ -100,7 +101,7 @@ class RayEngine(Engine):
         if not self._shares_files:
             apart = (here.values_root, here.memory_root)
             packer = Packer(here.user_modules, here.python_path, apart=apart)
-            self._lifter = Lifter(here.values_root, packer, self.holds)
+            self._lifter = Lifter(here.values_root, packer, self.holds, _put)
 
     async def close(self) -> None:
         for loop in self._loops:
@@ -142,17 +143,17 @@ class RayEngine(Engine):
     async def execute(self, call: TaskCall, say: Say) -> Outcome:
         asked, lacking = self._labels.asked(call.resources)
         if lacking:
-            return losses.unfit(call, lacking)
+            return endings.unfit(call, lacking, "no node of this Ray cluster")
         sha256, code = "", None
         if self._lifter is not None:
             try:
                 call = await self._lifter.lift(call)
                 sha256, code = await self._lifter.code(call.run.uid)
             except (TooLarge, DamagedValue) as error:
-                return losses.refused(call, error)
+                return endings.refused(call, error)
         held, lent, missing = self._inputs(call)
         if missing:
-            return losses.missing(call, missing)
+            return endings.missing(call, missing)
         errand = remote.Errand(
             call,
             self._there,
@@ -236,7 +237,7 @@ class RayEngine(Engine):
             gone = [h for h, ref in held.items() if ref.hex() == cause.object_ref_hex]
             for handle in gone:
                 self._copies.pop(handle, None)
-            return losses.missing(call, gone or sorted(held))
+            return endings.missing(call, gone or sorted(held))
         return losses.told(call, cause)
 
     # -- values --------------------------------------------------------------------------------------
@@ -298,3 +299,7 @@ async def _stop(reply: Any, ended: asyncio.Future[Any], grace_s: float) -> None:
         done, _ = await asyncio.wait([ended], timeout=seconds)
         if done:
             return
+
+
+async def _put(key: str, value: Any) -> Any:
+    return await asyncio.to_thread(ray.put, value)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ray import exceptions as errors
 
-from flowdapt.domain.errors import ExecutorUnavailable, FlowdaptError
-from flowdapt.domain.task import ErrorInfo, Failed, Lost
+from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.domain.task import Lost
 from flowdapt.runtime.verdicts import lost
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from flowdapt.domain.task import TaskCall
 
-__all__ = ["cause_of", "last_line", "missing", "refused", "told", "unfit"]
+__all__ = ["cause_of", "last_line", "told"]
 
 _LOSSES: Sequence[tuple[type[Exception], str, str]] = (
     (
@@ -50,26 +50,6 @@ def told(call: TaskCall, error: Exception) -> Lost:
             return Lost(reason, lost(call, words))
     words = f"Ray gave the task up: {type(error).__name__}: {last_line(error)}"
     return Lost("bridge", lost(call, words))
-
-
-def missing(call: TaskCall, handles: list[str]) -> Lost:
-    """Return the loss of a task whose inputs are no more."""
-    words = f"inputs of the task are gone with their nodes: {', '.join(handles[:3])}"
-    return Lost("missing", lost(call, words), missing=tuple(handles))
-
-
-def unfit(call: TaskCall, lacking: list[str]) -> Failed:
-    """Return the failure of a task that asks for more than there is."""
-    kind = "flowdapt.ResourceUnavailable"
-    words = f"no node of this Ray cluster can give {' and '.join(lacking)}"
-    return Failed(ErrorInfo(kind, words, stage=call.stage, retryable=False, bases=(kind,)))
-
-
-def refused(call: TaskCall, error: FlowdaptError) -> Failed:
-    """Return the failure of a task whose code or inputs cannot be sent."""
-    kinds = tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__[:-1])
-    told = ErrorInfo(kinds[0], error.message, stage=call.stage, retryable=False, bases=kinds)
-    return Failed(told)
 
 
 def last_line(error: BaseException) -> str:

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
-import ray
 
 from flowdapt.runtime import values
 from flowdapt.runtime.pickled import Pickled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from flowdapt.domain.task import Part, TaskCall, ValueRef
     from flowdapt.runtime.bundle import Packer
 
 __all__ = ["Lifter"]
 
+Copy = TypeVar("Copy")
 
-class Lifter:
-    """What was put onto the cluster from here, by the run that it was put there for."""
 
-    def __init__(self, root: str, packer: Packer, holds: Callable[[str], bool]) -> None:
+class Lifter(Generic[Copy]):
+    """What was put onto the cluster from here, by the run that it was put there for.
+
+    `put` places a value under a key and returns what the cluster's library calls the copy; `is_gone`
+    says of one that the cluster has lost it.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        packer: Packer,
+        holds: Callable[[str], bool],
+        put: Callable[[str, Any], Awaitable[Copy]],
+        is_gone: Callable[[Copy], bool] = lambda copy: False,
+    ) -> None:
         self._root = root
         self._packer = packer
         self._holds = holds
-        self._lifted: dict[str, tuple[str, asyncio.Task[Any]]] = {}
-        self._code: tuple[str, Any] = ("", None)
+        self._put = put
+        self._is_gone = is_gone
+        self._lifted: dict[str, tuple[str, asyncio.Future[Copy]]] = {}
+        self._code: tuple[str, Copy] | None = None
 
     async def lift(self, call: TaskCall) -> TaskCall:
         """Return the call with no file in it that the cluster does not have."""
@@ -39,16 +53,22 @@ class Lifter:
             run = msgspec.structs.replace(run, input=given)
         return msgspec.structs.replace(call, args=args, run=run)
 
-    def copies(self, handles: Iterable[str]) -> dict[str, Any]:
-        """Return the references of those that were lifted."""
-        return {h: self._lifted[h][1].result() for h in handles if h in self._lifted}
+    def copies(self, handles: Iterable[str]) -> dict[str, Copy]:
+        """Return those of the handles that were lifted and are still there."""
+        return {
+            handle: self._lifted[handle][1].result()
+            for handle in handles
+            if handle in self._lifted and self._lifted[handle][1].done()
+        }
 
-    async def code(self, run: str = "") -> tuple[str, Any]:
+    async def code(self, run: str = "") -> tuple[str, Copy]:
         """Return the hash of the user's code as it is now, and where it lies on the cluster."""
         bundle = await asyncio.to_thread(self._packer.pack, run)
-        if bundle.sha256 != self._code[0]:
-            self._code = (bundle.sha256, await asyncio.to_thread(ray.put, bundle.data))
-        return self._code
+        known = self._code
+        if known is None or known[0] != bundle.sha256 or self._is_gone(known[1]):
+            copy = await self._put(f"flowdapt/code/{bundle.sha256}", bundle.data)
+            known = self._code = (bundle.sha256, copy)
+        return known
 
     def forget(self, run: str) -> None:
         """Let go of what was lifted for a run."""
@@ -73,15 +93,15 @@ class Lifter:
         return msgspec.structs.replace(part, value=await self._lift(part.value, run))
 
     async def _place(self, handle: str, ref: ValueRef, run: str) -> None:
-        if handle not in self._lifted:
-            work = asyncio.to_thread(self._put, ref)
-            self._lifted[handle] = (run, asyncio.ensure_future(work))
-        placing = self._lifted[handle][1]
+        known = self._lifted.get(handle)
+        if known is None or (known[1].done() and self._is_gone(known[1].result())):
+            known = self._lifted[handle] = (run, asyncio.ensure_future(self._copied(handle, ref)))
         try:
-            await asyncio.shield(placing)
-        except Exception:
-            self._lifted.pop(handle, None)
+            await asyncio.shield(known[1])
+        except BaseException:
+            if known[1].done():
+                self._lifted.pop(handle, None)
             raise
 
-    def _put(self, ref: ValueRef) -> Any:
-        return ray.put(Pickled.read(ref, self._root))
+    async def _copied(self, handle: str, ref: ValueRef) -> Copy:
+        return await self._put(handle, await asyncio.to_thread(Pickled.read, ref, self._root))
