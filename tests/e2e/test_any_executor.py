@@ -125,7 +125,9 @@ WORKFLOWS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["local", "dask", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.fixture(
+    scope="module", params=["local", "dask", pytest.param("ray", marks=pytest.mark.ray)]
+)
 def station(request: pytest.FixtureRequest) -> Iterator[Workstation]:
     """Give a daemon whose active executor is the parameter, with the workflows applied."""
     with workstation() as made:
