@@ -19,6 +19,7 @@ from benchmarks.growth import growth
 from benchmarks.triggers import triggers
 from benchmarks.tui import tui
 from benchmarks.tui_logs import tui_logs
+from benchmarks.tui_memory import tui_memory
 from benchmarks.workstation import open_workstation
 
 _OTHERS: dict[str, Callable[[], list[Figure]]] = {
@@ -29,6 +30,7 @@ _OTHERS: dict[str, Callable[[], list[Figure]]] = {
     "growth": growth,
     "clusters": clusters,
     "tui": tui,
+    "tui_memory": tui_memory,
     "tui_logs": tui_logs,
 }
 _ALL = [*FIGURES, *_OTHERS]

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.style import Style
 from textual import events
 from textual.app import App
+from textual.await_complete import AwaitComplete
 
 import flowdapt
 from flowdapt.domain.errors import FlowdaptError
@@ -182,6 +184,12 @@ class FlowdaptApp(App[None]):
         self.show_view("runs")
         self.call_later(self.obey, f"filter {filter_}")
 
+    def pop_screen(self) -> AwaitComplete:
+        """Close a screen, and let go of what was drawn on it."""
+        closed = super().pop_screen()
+        self.call_later(_forget_drawn)
+        return closed
+
     @property
     def view(self) -> View | None:
         """Return the view in sight, also under a dialog."""
@@ -274,3 +282,11 @@ def _load_client() -> type[AsyncClient]:
     from flowdapt.client import AsyncClient
 
     return AsyncClient
+
+
+def _forget_drawn() -> None:
+    """Empty a cache of Textual that keeps all lines of the last thousand widgets, closed ones too."""
+    with suppress(ImportError, AttributeError):
+        from textual._styles_cache import StylesCache
+
+        StylesCache.get_inner_outer.cache_clear()

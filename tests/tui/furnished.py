@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 from tests.tui.fake import FakeDaemon, a_run, an_event, stamp
 
@@ -13,7 +14,7 @@ def resource(kind: str, name: str, spec: dict[str, Any], **annotations: Any) -> 
     return {
         "kind": kind,
         "metadata": {
-            "name": name, "annotations": annotations, "uid": f"{abs(hash(name)) % 10**8:08d}", "revision": 3,
+            "name": name, "annotations": annotations, "uid": f"{crc32(name.encode()):08x}", "revision": 3,
             "created_at": stamp(86400), "updated_at": stamp(7200),
         },
         "spec": spec,
@@ -77,7 +78,8 @@ def furnish(daemon: FakeDaemon) -> FakeDaemon:
     daemon.on(
         "GET", "/api/v1/(workflows|configs|triggers)/[^/]+/revisions", {"items": workflows[:1]}
     )
-    daemon.on("GET", "/api/v1/triggers/nightly/status", rules[0])
+    for one in rules:
+        daemon.on("GET", f"/api/v1/triggers/{one['name']}/status", one)
     daemon.on("GET", "/api/v1/triggers/[^/]+/fires", {"items": [fire(1, "started", runs=["a", "b"]), fire(2, "skipped", reason="overlap")], "next": None})  # fmt: skip
     outlook = {"words": "at 03:00 every day", "per_day": 1, "timezone": "Europe/Berlin", "next": [stamp(-7 * 3600)]}  # fmt: skip
     daemon.on("GET", "/api/v1/triggers/[^/]+/next", outlook)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from flowdapt.domain.graph import Graph
 
-__all__ = ["ASCII_LINES", "BOX_LINES", "MOST", "Box", "Drawing", "draw"]
+__all__ = ["ASCII_LINES", "BOX_LINES", "MOST", "Box", "Drawing", "dependencies_of", "draw"]
 
 # More places than this make a drawing that nobody reads, and that takes long to lay out.
 MOST = 4000
@@ -75,6 +76,18 @@ class _Layout:
     layers: list[list[str]]
     parents: dict[str, list[str]] = field(default_factory=dict)
     children: dict[str, list[str]] = field(default_factory=dict)
+
+
+def dependencies_of(spec: Any) -> dict[str, list[str]]:
+    """Return what each stage of a workflow's spec waits for."""
+    found = spec if isinstance(spec, dict) else spec.model_dump()
+    made: dict[str, list[str]] = {}
+    for stage in found.get("stages") or ():
+        needs = stage.get("depends_on") or ()
+        made[str(stage["name"])] = (
+            [needs] if isinstance(needs, str) else [str(one) for one in needs]
+        )
+    return made
 
 
 def draw(dependencies: Mapping[str, Sequence[str]], *, gap: int = 1) -> Drawing | None:

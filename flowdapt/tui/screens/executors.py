@@ -97,7 +97,12 @@ def _tell_workers(prose: Prose, workers: Sequence[Mapping[str, Any]]) -> None:
             (one.get("name"), ""),
             (one.get("state"), "busy" if one.get("state") == "busy" else "dim"),
             (size(one.get("rss_bytes")), "dim"),
-            (one.get("task_key") or "", "dim"),
+            (_task(one.get("task_key")), "dim"),
         ]
         for one in workers
     )
+
+
+def _task(key: Any) -> str:
+    """Return the stage and the item of a task; the run before them is long and tells little."""
+    return " ".join(str(key).split("/")[1:]) if key else ""

@@ -83,6 +83,9 @@ class RunDetail(RunActions):
     def chosen_runs(self) -> Sequence[Run]:
         return [self.run] if self.run is not None else []
 
+    def chosen_stage(self) -> str | None:
+        return self.pane.stage
+
     def exported(self) -> tuple[str, str]:
         return self.pane.exported() or super().exported()
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from textual.app import ComposeResult
 
 from flowdapt.domain.errors import FlowdaptError
 from flowdapt.domain.run import Run
 from flowdapt.tui.keys import Key
-from flowdapt.tui.model.graph import MOST, draw
+from flowdapt.tui.model.graph import MOST, dependencies_of, draw
 from flowdapt.tui.model.words import state_of
 from flowdapt.tui.screens.run_gantt import tell_stage
 from flowdapt.tui.screens.run_pane import RunPane
@@ -54,7 +52,7 @@ class GraphPane(RunPane):
             return
         try:
             found = await self.client.resources.get("workflow", run.workflow, revision=run.revision)
-            drawing = draw(_dependencies(found.spec))
+            drawing = draw(dependencies_of(found.spec))
             words = f"more than {MOST:,} places: too large for a drawing" if drawing is None else ""
         except (FlowdaptError, ValueError) as error:
             drawing, words = None, f"the definition cannot be drawn: {error}"
@@ -91,14 +89,3 @@ class GraphPane(RunPane):
 
     def act_right(self) -> None:
         self.graph.move(right=1)
-
-
-def _dependencies(spec: Any) -> dict[str, list[str]]:
-    found = spec if isinstance(spec, dict) else spec.model_dump()
-    made: dict[str, list[str]] = {}
-    for stage in found.get("stages") or ():
-        needs = stage.get("depends_on") or ()
-        made[str(stage["name"])] = (
-            [needs] if isinstance(needs, str) else [str(one) for one in needs]
-        )
-    return made

@@ -6,10 +6,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from textual.app import ComposeResult
+
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.domain.resource import Resource
-from flowdapt.domain.wording import coarse, duration
+from flowdapt.domain.run import Run
+from flowdapt.domain.wording import amount, coarse, duration
 from flowdapt.domain.yaml_writing import to_yaml
+from flowdapt.tui.keys import Key
+from flowdapt.tui.model.graph import dependencies_of, draw
 from flowdapt.tui.model.news import RESOURCES, RUNS, TRIGGERS
 from flowdapt.tui.model.pulse import Pulse
 from flowdapt.tui.model.resources import WorkflowRow, needs_of, workflow_rows
@@ -18,6 +23,7 @@ from flowdapt.tui.screens.actions.documents import DocumentActions
 from flowdapt.tui.screens.actions.workflows import WorkflowActions
 from flowdapt.tui.screens.listing import LISTED, Listing
 from flowdapt.tui.screens.sheet import SHEET_KEYS, Sheet
+from flowdapt.tui.widgets.graph import GraphView
 from flowdapt.tui.widgets.prose import Prose
 from flowdapt.tui.widgets.table import Cell, Column
 
@@ -25,6 +31,7 @@ __all__ = ["Workflow", "Workflows"]
 
 _MOST = 500
 _RUNS = 10
+_COLUMNS_AT_ONCE = 20
 
 
 def _last(row: WorkflowRow, app: Any) -> Cell:
@@ -94,7 +101,7 @@ class Workflows(WorkflowActions, DocumentActions, Listing[WorkflowRow]):
 class Workflow(WorkflowActions, DocumentActions, Sheet):
     """Everything about one workflow."""
 
-    KEYS = (*SHEET_KEYS, "run", "edit", "diff", "delete")
+    KEYS = (*SHEET_KEYS, "open", "left", "right", "run", "edit", "diff", "delete")
     view, title_words = "workflows", "workflow"
     PARTS = (RESOURCES, RUNS, TRIGGERS)
 
@@ -105,8 +112,22 @@ class Workflow(WorkflowActions, DocumentActions, Sheet):
 
     document_kind = "workflow"
 
+    def body(self) -> ComposeResult:
+        yield GraphView()
+        yield from super().body()
+
     def chosen_workflows(self) -> list[str]:
         return [self.name_shown]
+
+    def why_not(self, key: Key) -> str | None:
+        if key.id == "open" and self._last is None:
+            return "it never ran"
+        return super().why_not(key)
+
+    @property
+    def _last(self) -> Run | None:
+        row = self._row
+        return row.rhythm.last if row is not None and row.rhythm is not None else None
 
     def chosen_documents(self) -> list[str]:
         return [self.name_shown]
@@ -124,10 +145,12 @@ class Workflow(WorkflowActions, DocumentActions, Sheet):
         self._row = next((row for row in rows.result() if row.name == name), None)
         if self._row is None:
             return Prose(self.desk).text(f"there is no workflow {name!r} any more", "bad")
-        prose = Prose(self.desk).pair("group", self._row.group)
-        prose.pair("configs", ", ".join(self._row.configs))
+        await self._draw_graph(self._row)
+        spec = self._row.document.spec
+        prose = Prose(self.desk).pair("about", spec.get("description"))
+        prose.pair("group", self._row.group).pair("configs", ", ".join(self._row.configs))
         tell_stages(prose, self._row)
-        prose.head("runs")
+        prose.head("last runs")
         if not runs.result().items:
             prose.text("it never ran", "dim")
         for run in runs.result().items:
@@ -148,6 +171,36 @@ class Workflow(WorkflowActions, DocumentActions, Sheet):
             prose.parts((f"{one.metadata.revision:>4}  ", ""), (age(when, self.desk.now()), "dim"))
         prose.head("document").text(yaml_of(self._row.document))
         return prose
+
+    async def _draw_graph(self, row: WorkflowRow) -> None:
+        """Draw who waits for whom, coloured as the stages of its last run went."""
+        graph = self.query_one(GraphView)
+        try:
+            drawing = draw(dependencies_of(row.document.spec))
+        except ValueError:
+            # A document of another version: the page below tells what it says.
+            drawing = None
+        graph.display = drawing is not None and len(row.stages) > 1
+        if drawing is None or not graph.display:
+            return
+        graph.styles.height = min(drawing.height + 1, max(3, self.size.height * 2 // 5))
+        graph.show(drawing)
+        # The page scrolls, the drawing has no cursor.
+        graph.cursor = None
+        if self._last is not None:
+            whole = await self.client.runs.get(self._last.uid)
+            graph.colour({stage.name: state_of(stage) for stage in whole.stages})
+
+    def act_open(self) -> None:
+        """Look into its last run."""
+        if self._last is not None:
+            self.desk.open_detail("run", self._last.uid, "show")
+
+    def act_left(self) -> None:
+        self.query_one(GraphView).scroll_relative(x=-_COLUMNS_AT_ONCE, animate=False)
+
+    def act_right(self) -> None:
+        self.query_one(GraphView).scroll_relative(x=_COLUMNS_AT_ONCE, animate=False)
 
     def act_copy(self) -> None:
         self.desk.copy(self.name_shown)
@@ -174,7 +227,7 @@ async def read_rows(client: Any) -> list[WorkflowRow]:
 
 
 def tell_stages(prose: Prose, row: WorkflowRow) -> None:
-    prose.head(f"{len(row.stages)} stages")
+    prose.head(amount(len(row.stages), "stage"))
     for stage in row.stages:
         mapped = " \N{MULTIPLICATION SIGN}" if stage.get("type") == "parameterized" else ""
         prose.parts((f"{stage.get('name')}{mapped}", "mark"), (f"  {stage.get('target')}", "dim"))

@@ -33,8 +33,9 @@ class Why(Notice):
                 told.extend(Text(one) for one in lines(reason))
                 continue
             for at, one in enumerate(lines(reason.message)):
-                head = f"{reason.subject}: " if at == 0 and reason.subject else "    "
-                told.append(Text.assemble((head if at else "\n".join(lines(head)), "bold"), one))
+                subject = " ".join(lines(reason.subject))
+                head = "    " if at else f"{subject}: " if subject else ""
+                told.append(Text.assemble((head, "bold"), one))
             if reason.fix:
                 told.extend(Text(f"    fix: {one}", "dim") for one in lines(reason.fix))
         return Text("\n").join(told) if told else Text("nothing holds it")

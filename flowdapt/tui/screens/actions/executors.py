@@ -27,7 +27,7 @@ __all__ = ["ExecutorActions", "choose_executor", "findings_text", "reasons_of", 
 _OPEN = ("queued", "running")
 _ASKED, _TOLD = 20, 10
 
-_GLYPHS = {"ok": ("finished", "good"), "warning": ("partial", "warn"), "failed": ("failed", "bad")}
+_GLYPHS = {"ok": ("finished", "good"), "warning": ("", "warn"), "failed": ("failed", "bad")}
 _ORDER = {"failed": 0, "warning": 1, "ok": 2}
 
 
@@ -76,7 +76,11 @@ class ExecutorActions(View):
         for run in page.items:
             if run.executor == name:
                 found = await self.client.runs.explain(run.uid)
-                told += [one for one in found if one.subject.startswith("stage ") and one.fix]
+                told += [
+                    one.model_copy(update={"subject": f"{run.name}, {one.subject}"})
+                    for one in found
+                    if one.subject.startswith("stage ") and one.fix
+                ]
         return told[:_TOLD]
 
 
@@ -86,7 +90,7 @@ def reasons_of(row: ExecutorView) -> list[Reason | str]:
         "closed": (f"nothing uses {row.name} now: it opens when you switch to it, or when a run asks for it", "u checks it and makes it the active one"),
         "opening": ("it is being opened: what it should run waits until then", None),
         "unavailable": (row.words or "it does not answer", f"flowdapt executor check {row.name}; or u on another one"),
-        "ready": (f"it takes work: {row.words}" if row.words else "it takes work", None),
+        "ready": (f"it takes work: {row.words}" if row.workers else "it takes work; its workers start when there is some", None),
     }  # fmt: skip
     message, fix = fixes[row.state]
     told: list[Reason | str] = [Reason(subject="", code=f"executor.{row.state}", message=message, fix=fix)]  # fmt: skip
@@ -100,7 +104,7 @@ async def choose_executor(desk: FlowdaptApp) -> None:
     """Offer the executors, then check the chosen one and switch to it."""
     rows = await desk.client.executors.list()
     choices = [
-        (row.name, f"{'active, ' if row.active else ''}{row.words or row.state}   {row.kind}")
+        (row.name, f"{row.kind:<6} {'active, ' if row.active else ''}{row.words or row.state}")
         for row in rows
     ]
     active = next((at for at, row in enumerate(rows) if row.active), 0)
@@ -145,7 +149,8 @@ def findings_text(desk: FlowdaptApp, findings: Sequence[Finding]) -> Text:
     for one in sorted(findings, key=lambda one: _ORDER[one.level]):
         state, role = _GLYPHS[one.level]
         code = f"   [{one.code}]" if one.code else ""
-        rows.append(line([(f"{desk.glyphs.state(state)} ", desk.style_of(role)), (one.words, None), (code, "dim")]))  # fmt: skip
+        sign = desk.glyphs.state(state) if state else desk.glyphs.warning
+        rows.append(line([(f"{sign} ", desk.style_of(role)), (one.words, None), (code, "dim")]))  # fmt: skip
         if one.fix:
             rows.append(line([(f"    fix: {one.fix}", "dim")]))
     for row in rows:

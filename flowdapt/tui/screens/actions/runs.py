@@ -101,7 +101,7 @@ class RunDeeds:
     async def delete(self, chosen: Sequence[Run]) -> list[Run]:
         """Delete runs that have ended: rows, logs and values; many ask for a typed word."""
         runs = [run for run in chosen if run.state.terminal]
-        if not runs or not await self._desk.ask(_deletion(runs)):
+        if not runs or not await self._desk.ask(_deletion(runs, len(chosen) - len(runs))):
             return []
         return await self._do("deleted", "rm", runs)
 
@@ -144,8 +144,12 @@ def _retry_options(
     ]
 
 
-def _deletion(runs: Sequence[Run]) -> Dialog[Any]:
+def _deletion(runs: Sequence[Run], still_open: int) -> Dialog[Any]:
     text = "Rows, logs and values go; artifacts stay. It cannot be undone."
+    if still_open:
+        text += (
+            f"\n{still_open} more {'has' if still_open == 1 else 'have'} not ended and will stay."
+        )
     if len(runs) == 1:
         return Confirm(f"Delete {runs[0].name}?", text)
     word = str(len(runs)) if len(runs) >= _TYPED else "delete"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flowdapt.client.endpoints import system
 from flowdapt.domain.condition_nodes import Clause
 from flowdapt.domain.display import json_text
 from flowdapt.domain.fire import FireState
+from flowdapt.domain.run import Reason
 from flowdapt.domain.trigger_views import TriggerState, TriggerStatus, TriggerTest
-from flowdapt.domain.wording import amount, moment
+from flowdapt.domain.wording import amount, coarse, moment
 from flowdapt.tui.keys import Key
 from flowdapt.tui.model.events import about, kind_of
+from flowdapt.tui.model.words import age
 from flowdapt.tui.screens.actions.bulk import do_to_all
 from flowdapt.tui.screens.view import View
 from flowdapt.tui.widgets.choose import Choose
@@ -79,7 +81,7 @@ class TriggerActions(View):
     async def act_why(self) -> None:
         """Say why the rule did what it did last, or why it does nothing."""
         rule = await self.client.triggers.status(self.chosen_rules()[0].name)
-        await self.desk.ask(Why(f"Why is {rule.name} {rule.state}?", _reasons(rule)))
+        await self.desk.ask(Why(f"Why is {rule.name} {rule.state}?", _reasons(rule, self.desk)))
 
 
 async def fire_rule(desk: FlowdaptApp, rule: TriggerStatus) -> None:
@@ -124,21 +126,30 @@ def _clauses(clause: Clause, depth: int = 0) -> list[str]:
     return lines
 
 
-def _reasons(rule: TriggerStatus) -> list[Any]:
-    told: list[str] = []
+def _reasons(rule: TriggerStatus, desk: FlowdaptApp) -> list[Reason]:
+    """Return what holds a rule, when it fires next, and what it decided last."""
+    now = desk.now()
+    told: list[tuple[str, str | None]] = []
     if rule.state is TriggerState.BROKEN:
-        told.append(f"it means nothing to this version: {rule.broken}\nfix: edit it")
+        told.append((f"it means nothing to this version: {rule.broken}", "e edits it"))
     if rule.state is TriggerState.DISABLED:
-        told.append("its document says enabled: false\nfix: edit it")
+        told.append(("its document says enabled: false", "e edits it"))
     if rule.state is TriggerState.PAUSED:
-        told.append(f"it was paused {moment(str(rule.paused_at))}: {rule.paused_reason}\nfix: p lets it go on from now")  # fmt: skip
+        words = f"it was paused {age(rule.paused_at, now)} ago: {rule.paused_reason}"
+        told.append((words, "p lets it go on from now"))
     if rule.failures:
-        told.append(f"{rule.failures} fires in a row could not start anything")
+        told.append((f"{rule.failures} fires in a row could not start anything", None))
     if rule.next_at is not None:
-        told.append(f"it fires next at {moment(str(rule.next_at))}")
+        left = coarse((rule.next_at - now).total_seconds())
+        told.append((f"it fires next in {left}, at {moment(str(rule.next_at))}", "f fires it now"))
     elif rule.type == "condition" and rule.state is TriggerState.ARMED:
-        told.append(f"it waits for an event: {rule.words}")
+        told.append((f"it waits for an event: {rule.words}", "t tries it on a past event"))
     if rule.last is not None:
         last = rule.last
-        told.append(f"its last decision, {moment(str(last.fired_at))}: {last.state}  {last.error or last.reason or ''}")  # fmt: skip
-    return told
+        why = last.error or last.reason or ""
+        words = f"its last decision, {age(last.fired_at, now)} ago: {last.state}"
+        told.append((f"{words}, {why}" if why else words, None))
+    return [
+        Reason(subject="", code=f"trigger.{rule.state}", message=text, fix=fix)
+        for text, fix in told
+    ]
