@@ -224,7 +224,10 @@ class FlowdaptApp(App[None]):
         try:
             words = shlex.split(text)
             command = find_command(words[0]) if words else None
-        except (FlowdaptError, ValueError) as error:
+        except FlowdaptError as error:
+            self.tell_error(error)
+            return
+        except ValueError as error:
             self.say(str(error), "warn")
             return
         view = self.view

@@ -55,8 +55,17 @@ def find_command(word: str) -> Command:
     near = exact or [one for one in COMMANDS.values() if one.name.startswith(word)]
     if len(near) == 1 or exact:
         return near[0]
-    names = ", ".join(one.name for one in near) or "see ? or ctrl+p"
-    raise UnknownCommand(f"there is no command {word!r}", fix=names)
+    raise UnknownCommand(f"there is no command {word!r}", fix=_way_on(word, near))
+
+
+def _way_on(word: str, begun: Iterable[Command]) -> str:
+    """Return what may have been meant: what begins so, or what is nearly so."""
+    from difflib import get_close_matches
+
+    names = [one.name for one in begun] or get_close_matches(word.lower(), COMMANDS, n=2)
+    return (
+        f"did you mean {' or '.join(f':{name}' for name in names)}?" if names else "see ? or ctrl+p"
+    )
 
 
 def complete(line: str, app: object) -> list[str]:

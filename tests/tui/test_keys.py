@@ -39,6 +39,13 @@ def test_commands_are_found_by_unique_beginnings_and_other_names() -> None:
         find_command("nonsense")
 
 
+def test_a_slip_in_a_command_is_answered_with_what_was_meant() -> None:
+    for word, meant in (("rnus", ":runs"), ("workflwo", ":workflows"), ("e", ":executors")):
+        with pytest.raises(UnknownCommand) as caught:
+            find_command(word)
+        assert meant in str(caught.value.fix)
+
+
 def test_lines_are_completed_from_the_registry() -> None:
     assert complete("work", object()) == ["workflows"]
     app = type("App", (), {"theme_names": ["dark", "light"]})()
@@ -111,6 +118,7 @@ async def test_a_command_is_typed_completed_and_obeyed(daemon: FakeDaemon) -> No
         await until(pilot, lambda: "executors" in lines_of(pilot)[0])
         await pilot.press("colon", *"nonsense", "enter")
         await until(pilot, lambda: "there is no command" in text_of(pilot))
+        assert "see ? or ctrl+p" in text_of(pilot)
 
 
 async def test_escape_leaves_the_command_line_and_the_list_has_the_keys_again(

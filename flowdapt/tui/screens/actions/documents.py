@@ -253,4 +253,5 @@ def _read(given: str) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"{path} cannot be read: {why}") from None
