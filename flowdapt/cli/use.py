@@ -72,7 +72,7 @@ def _show(session: Session, found: Found) -> None:
 
 def _pinned(found: Found) -> list[str]:
     told = [
-        f"{amount(count, 'run goes', 'runs go')} on on {name}"
+        f"{amount(count, 'run stays', 'runs stay')} on {name}"
         for name, count in sorted(found.get("pinned", {}).items())
         if name != found["active"] and count
     ]

@@ -80,7 +80,7 @@ def test_a_switch_is_one_line_that_says_how_to_undo_it(flowdapt: Program, fake: 
     fake.on("PUT", "/active-executor", answer(switched(*WELL, pinned={"local": 1})))
     ended = flowdapt("use", "lab")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out == "✔ now: lab.  1 run goes on on local.  Undo: flowdapt use -\n"
+    assert ended.out == "✔ now: lab.  1 run stays on local.  Undo: flowdapt use -\n"
     (asked,) = fake.asked
     assert asked.json() == {"name": "lab", "insecure": False, "keep_going": False}
 
@@ -90,7 +90,7 @@ def test_runs_that_go_on_elsewhere_are_counted_by_executor(
 ) -> None:
     pinned = {"local": 2, "ray": 1, "lab": 5}
     fake.on("PUT", "/active-executor", answer(switched(pinned=pinned)))
-    assert "2 runs go on on local, 1 run goes on on ray." in flowdapt("use", "lab").out
+    assert "2 runs stay on local, 1 run stays on ray." in flowdapt("use", "lab").out
 
 
 def test_warnings_are_told_though_it_switched(flowdapt: Program, fake: FakeDaemon) -> None:
