@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DocumentActions", "apply_file"]
 
-_REVISION = re.compile(r"^(\s+revision:\s*)\d+", re.MULTILINE)
+_REVISION = re.compile(r"^( {2}revision:\s*)(\d+)", re.MULTILINE)
 _WORDS = {"workflow": "workflow", "config": "config", "trigger_rule": "trigger"}
 
 
@@ -80,7 +80,7 @@ class DocumentActions(View):
                 return await self._stored(text, planned)
             except StaleRevision:
                 # Somebody was quicker: before the difference was shown, or while it was.
-                if not await self._over_theirs(name):
+                if not await self._over_theirs(name, _revision_of(before)):
                     return False
                 text = await self._onto_newest(name, text, draft)
             except (FlowdaptError, ValueError) as error:
@@ -90,8 +90,8 @@ class DocumentActions(View):
         self.desk.say("nothing was changed")
         return True
 
-    async def _over_theirs(self, name: str) -> bool:
-        """Show what somebody stored meanwhile; say whether the person's own is to go over it."""
+    async def _over_theirs(self, name: str, base: int) -> bool:
+        """Show what was stored since revision `base`; say whether the person's own is to go over it."""
         newest = await self.client.resources.get(self.document_kind, name)
         revision = newest.metadata.revision or 0
         choices = [
@@ -104,7 +104,7 @@ class DocumentActions(View):
             chosen = await self.desk.ask(Choose(title, choices))
             if chosen != "look":
                 return chosen == "yours"
-            await self._show_diff(name, revision - 1, revision)
+            await self._show_diff(name, base, revision)
 
     async def _onto_newest(self, name: str, text: str, draft: Path) -> str:
         """Return the text as a change of the newest revision."""
@@ -219,6 +219,12 @@ async def apply_file(desk: FlowdaptApp, *words: str) -> None:
         for one in await desk.client.apply(text):
             desk.say(f"{one.action} {one.kind} {one.name}")
         desk.record.add(desk.now(), "apply", "-f", given)
+
+
+def _revision_of(text: str) -> int:
+    """Return the revision that an edit began with."""
+    found = _REVISION.search(text)
+    return int(found[2]) if found else 0
 
 
 def problem_words(error: FlowdaptError) -> list[str]:
