@@ -193,6 +193,12 @@ class Dispatcher:
                 return f"{name} ({self._custom[name]:g} of {limit:g} taken, it asks {amount:g})"
         return f"a free slot ({self._busy} of {self._capacity.slots or 'all'} busy, {self.waiting} tasks wait)"
 
+    def why_stuck(self) -> str | None:
+        """Say in words why tasks that the executor took do not begin there; None when they may."""
+        # One that queues by itself takes tasks also while it has nobody to give them to.
+        lonely = self._capacity.slots is None and self.executor.scale().workers == 0
+        return "a worker: the executor tells of none" if lonely else None
+
     def _admit(self) -> None:
         kept: list[Ticket] = []
         slots = self._capacity.slots

@@ -128,6 +128,8 @@ class RunDriver:
         running = sum(task.stop - task.start for task in at_work if task.stage == name)
         waits = running == 0 and any(task.stage == name for task in self._scopes)
         why = self._dispatcher.why_waiting(self._specs[name].resources) if waits else None
+        if running:
+            why = self._dispatcher.why_stuck()
         return LiveStage(running, self._progress.get(name), why)
 
     # -- the loop --------------------------------------------------------------------------------

@@ -578,3 +578,25 @@ async def test_a_run_that_names_an_executor_is_warned_of_what_its_checks_find(
         assert y.troubles == {"checks of lab": f"executor lab: {skew.words}"}
         await trio.sleep(IDLE_S + 5)
         assert y.troubles == {}
+
+
+async def test_a_task_that_a_cluster_without_workers_has_taken_says_what_it_waits_for(
+    autojump_clock: MockClock,
+) -> None:
+    workers = trio.Event()
+
+    async def once_there_is_one(call: TaskCall, emit: Emit) -> Outcome:
+        await workers.wait()
+        return Finished(json_value(None), 0.1, 1)
+
+    fleet = Fleet()
+    fleet.bodies, fleet.capacity = {"m.a": once_there_is_one}, Capacity(None, 0.0)
+    async with yard(make=fleet) as y:
+        y.workflows.add("lonely", stage("a"))
+        run, _ = await y.runs.submit("lonely", RunRequest(executor="dask"))
+        await trio.sleep(5)
+        assert "it waits for a worker: the executor tells of none" in await y.why(run)
+        y.made[0].size = Scale(1)
+        assert "a worker" not in await y.why(run)
+        workers.set()
+        assert (await y.ended(run)).state is RunState.FINISHED
