@@ -39,10 +39,19 @@ _QUESTION_MAX = 1 << 20
 async def preflight(name: str, executor: Executor, store: Store) -> list[Finding]:
     """Return what is found of an executor that is open. Nothing of it is an exception."""
     found = await own_rows(executor)
+    deserted = next((one for one in found if one.code == "executor.no_workers"), None)
     found.append(_kept(executor))
-    found += await _needs(name, executor.capacity(), store)
-    found.append(await _smoke(name, executor))
+    if deserted is None:
+        found += await _needs(name, executor.capacity(), store)
+    task = await _smoke(name, executor)
+    found.append(task if deserted is None or task.level == "ok" else _nobody(deserted))
     return found
+
+
+def _nobody(deserted: Finding) -> Finding:
+    """Say of the small task what is the case, whatever the cluster's words for it are."""
+    words = "no small task could run: there is no worker"
+    return _failed("task", "executor.smoke_failed", words, deserted.fix)
 
 
 async def own_rows(executor: Executor) -> list[Finding]:

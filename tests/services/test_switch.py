@@ -231,6 +231,31 @@ async def test_a_small_task_that_fails_or_hangs_is_told(autojump_clock: MockCloc
             assert words in checked.findings[-1].words
 
 
+async def test_a_cluster_without_workers_is_said_to_have_none_and_nothing_else(
+    autojump_clock: MockClock,
+) -> None:
+    async def fails(call: TaskCall, emit: Emit) -> Outcome:
+        return Failed(ErrorInfo("distributed.X", "TimeoutError: No valid workers found"))
+
+    none = Finding(
+        what="workers",
+        level="warning",
+        words="no workers now",
+        code="executor.no_workers",
+        fix="start workers",
+    )
+    fields = {"bodies": {SMOKE_TARGET: fails}, "findings": [none], "capacity": Capacity(None, 0.0)}
+    async with yard(make=cluster(**fields)) as y:
+        await y.keep("any", gpus=1)
+        checked = await y.switch.check("dask")
+        bad = [(one.code, one.fix) for one in checked.findings if one.level != "ok"]
+        assert bad == [
+            ("executor.no_workers", "start workers"),
+            ("executor.smoke_failed", "start workers"),
+        ]
+        assert "there is no worker" in checked.findings[-1].words
+
+
 async def test_a_check_that_breaks_is_a_row(autojump_clock: MockClock) -> None:
     class Broken(FakeExecutor):
         async def check(self) -> list[Finding]:
