@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -22,6 +20,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.security import Security
 
 from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.plugins.bridge.folders import OwnFolder
 from flowdapt.plugins.executors.dask.node import CONFIG, LOOPBACK, NodeSpec
 from flowdapt.runtime.descendants import MARK, sweep
 from flowdapt.runtime.verdicts import tell_exit
@@ -58,7 +57,7 @@ class LocalCluster:
         self._scheduler: Scheduler | None = None
         self._nodes: dict[int, _Node] = {}
         self._needed_at = time.monotonic()
-        self._folder = ""
+        self._folder: OwnFolder | None = None
         self._scaling: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[int] | None = None
         self.security = Security.temporary()
@@ -67,8 +66,8 @@ class LocalCluster:
 
     async def open(self) -> str:
         """Start it with its minimum of workers; return its address."""
-        self._folder = tempfile.mkdtemp(prefix="flowdapt-dask-")
-        dask.config.set({**CONFIG, "temporary-directory": self._folder})
+        self._folder = OwnFolder("flowdapt-dask-")
+        dask.config.set({**CONFIG, "temporary-directory": str(self._folder.path)})
         self._scheduler = Scheduler(
             host=LOOPBACK,
             protocol="tls://",
@@ -109,7 +108,8 @@ class LocalCluster:
             with suppress(Exception):
                 await asyncio.wait_for(self._scheduler.close(), _END_S)
         await asyncio.gather(*(node.end() for node in self._nodes.values()))
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            self._folder.remove()
 
     async def why_gone(self, name: str) -> str:
         """Return how the last worker of a name ended, if it did; its process may end a moment later."""
@@ -183,6 +183,7 @@ class LocalCluster:
 
     async def _start(self, number: int) -> None:
         assert self._scheduler is not None
+        assert self._folder is not None
         options = self._options
         resources = dict(options.resources)
         variables: dict[str, str] = {}
@@ -198,7 +199,7 @@ class LocalCluster:
             },
             resources=resources,
             memory_bytes=_memory_bytes() // self.maximum,
-            folder=self._folder,
+            folder=str(self._folder.path),
         )
         self._nodes[number] = await _Node.start(spec, variables)
 
