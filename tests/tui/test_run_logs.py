@@ -158,6 +158,16 @@ async def test_matches_alone_and_with_context(daemon: FakeDaemon) -> None:
         assert pane.window.choice.sought == ""
 
 
+async def test_a_stage_that_said_nothing_tells_how_to_see_the_others(daemon: FakeDaemon) -> None:
+    furnish_run(daemon)
+    app = new_app(daemon)
+    async with app.run_test(size=SIZE) as pilot:
+        pane, _ = await the_log(app, pilot)
+        pane.show_stage("silent")
+        await pane.read()
+        await until(pilot, lambda: "no line: silent: f shows all stages" in text_of(pilot))
+
+
 async def test_levels_and_stages_are_chosen_on_the_server(daemon: FakeDaemon) -> None:
     furnish_run(daemon)
     app = new_app(daemon)

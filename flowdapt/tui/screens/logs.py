@@ -107,7 +107,9 @@ class LogPane(RunPane):
 
     def _show(self, at: int | None = None) -> None:
         view = self.log_view
-        view.words = "no line fits" if self.window.choice.words else "it said nothing yet"
+        choice = self.window.choice
+        wider = ": f shows all stages" if choice.stage else ""
+        view.words = f"no line: {choice.words}{wider}" if choice.words else "it said nothing yet"
         view.show(self.window.lines, at=at)
         self._status()
         self.page.redraw_bars()
