@@ -56,10 +56,10 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-def ray(session: nox.Session) -> None:
-    """Run the tests that need a real Ray cluster, which would make `tests` half as long again."""
+def clusters(session: nox.Session) -> None:
+    """Run the slow tests on clusters, all those on Ray among them, and an executor from a stranger."""
     session.install(TESTED, *group("test"))
-    session.run("pytest", "-m", "ray and not faults", *(session.posargs or ["tests"]))
+    session.run("pytest", "-m", "clusters and not faults", *(session.posargs or ["tests"]))
 
 
 @nox.session

@@ -126,7 +126,8 @@ WORKFLOWS = [
 
 
 @pytest.fixture(
-    scope="module", params=["local", "dask", pytest.param("ray", marks=pytest.mark.ray)]
+    scope="module",
+    params=["local", *(pytest.param(one, marks=pytest.mark.clusters) for one in ("dask", "ray"))],
 )
 def station(request: pytest.FixtureRequest) -> Iterator[Workstation]:
     """Give a daemon whose active executor is the parameter, with the workflows applied."""
@@ -260,7 +261,7 @@ def test_runs_stay_on_the_executor_they_began_on(client: Client, station: Workst
     assert client.status()["executor"]["name"] == here
 
 
-@pytest.mark.ray
+@pytest.mark.clusters
 def test_the_demo_gives_the_same_metrics_everywhere() -> None:
     with workstation() as station:
         station.start()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # httpx leaves its socket open when the daemon dies between two of its steps; the kills see to that.
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.clusters,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from flowdapt.ports.executor import Executor
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.clusters, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

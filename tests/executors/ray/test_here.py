@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from flowdapt.ports.executor import Executor
     from flowdapt.testing.executor_calls import Bench
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.clusters, pytest.mark.slow]
 
 LARGE = "x" * 3_000_000
 BODIES = bodies.__name__
