@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from pathlib import Path
@@ -279,9 +280,11 @@ def test_a_trigger_rule_without_its_parts_is_refused(spec: dict[str, Any]) -> No
 
 def test_five_thousand_stages_are_checked_in_a_second() -> None:
     stages = [stage(f"s{i}", depends_on=[f"s{i - 1}"] if i else []) for i in range(5000)]
-    began = time.perf_counter()
+    # The processor's time: what else the machine does, and a long session's garbage, is not counted.
+    gc.collect()
+    began = time.process_time()
     assert len(stored({"stages": stages})["stages"]) == 5000
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
     assert codes({"stages": [*stages, stage("more")]}) == ["document.bad_value"]
 
 

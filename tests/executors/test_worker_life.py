@@ -343,7 +343,7 @@ async def test_nothing_outlives_a_killed_daemon(tmp_path: Path) -> None:
 
 
 async def test_a_later_daemon_sweeps_what_an_earlier_one_left(tmp_path: Path) -> None:
-    from flowdapt.plugins.executors.local import ending
+    from flowdapt.plugins import ending
     from tests.executors.workbench import environment
 
     directory = ending._directory(environment(tmp_path))
