@@ -19,7 +19,9 @@ SHOWN = [
     for words in calls_in(line.removeprefix("$ "))
 ]
 # "is there a flowdapt daemon" and "install flowdapt in …" are prose.
-MENTION = re.compile(r"(?<!a )(?<!the )(?<!same )(?<!install )(?:^|(?<=[\s`(]))flowdapt((?: [\w…<>|./=-]+)+)")
+MENTION = re.compile(
+    r"(?<!a )(?<!the )(?<!same )(?<!install )(?:^|(?<=[\s`(]))flowdapt((?: [\w…<>|./=-]+)+)"
+)
 
 
 @pytest.mark.parametrize("words", SHOWN)
