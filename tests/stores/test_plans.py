@@ -19,7 +19,9 @@ from flowdapt.stores.named import Sql
 from flowdapt.stores.sqlite_base import SqliteBase
 
 # Small tables, and what runs once in a while.
-MAY_SCAN = {"LIST_RULE_STATES", "LIST_SERVICES", "META_KEYS", "SWEEP_DOCUMENTS"}
+MAY_SCAN = {
+    "GET_ACTIVE", "LIST_PROFILES", "LIST_RULE_STATES", "LIST_SERVICES", "META_KEYS", "SWEEP_DOCUMENTS",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
