@@ -63,6 +63,13 @@ def clusters(session: nox.Session) -> None:
 
 
 @nox.session
+def terminal(session: nox.Session) -> None:
+    """Run the tests of the screens: models, keys, pictures, tmux, a real browser."""
+    session.install(TESTED, *group("test"))
+    session.run("pytest", "-m", "terminal and not faults", *(session.posargs or ["tests"]))
+
+
+@nox.session
 def conformance(session: nox.Session) -> None:
     """Run the public contracts over every executor, store and broker."""
     session.install(TESTED, *group("test"))

@@ -20,7 +20,7 @@ import pytest
 from tests.e2e.daemons import Daemon
 from tests.tui.terminal import Terminal, terminal
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.terminal, pytest.mark.slow]
 
 ATTACKS = (
     "\x1b]52;c;aGk=\x07", "\x1b]0;title\x1b\\", "\x1b]2;title\x07", "\x1b]8;;file:///etc/passwd\x1b\\link\x1b]8;;\x1b\\",

@@ -17,7 +17,7 @@ from tests.e2e.shells import Shell, stage
 from tests.e2e.tmux import Tmux, running_tmux
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.terminal, pytest.mark.slow]
 PROGRAM = f"{sys.executable} -m flowdapt"
 CODE = """
     import os, pathlib, time

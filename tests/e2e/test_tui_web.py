@@ -16,7 +16,7 @@ from tests.e2e.daemons import Daemon
 from tests.tui.web.chromium import Chromium, running_chromium
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.terminal, pytest.mark.slow]
 CODE = """
     def stage(text=""):
         print(text)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +38,15 @@ def daemon() -> Iterator[FakeDaemon]:
     daemon = FakeDaemon()
     yield daemon
     assert [fault for app in daemon.apps for fault in app.faults] == []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the screens to their own session: a few hundred pictures take minutes."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.terminal)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
