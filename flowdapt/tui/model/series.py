@@ -15,6 +15,8 @@ _BRAILLE = 0x2800
 # What series are drawn with where dots cannot be told apart.
 SIGNS = "*+xo#%@&"
 _LEAST_WIDTH, _LEAST_HEIGHT = 12, 3
+_FARTHEST = 1e307
+_NEAREST = 1e-300
 _MOST_SHOWN = 8
 
 
@@ -82,7 +84,11 @@ def plot(
     series: Sequence[Series], width: int, height: int, *, ascii_only: bool = False
 ) -> Plot | None:
     """Draw series into `width` by `height` characters; None when there is no room or no number."""
-    drawn = [one.finite for one in series[:_MOST_SHOWN]]
+    # Numbers at the end of what a float holds would have an infinite distance.
+    drawn = [
+        [(x, max(-_FARTHEST, min(y, _FARTHEST))) for x, y in one.finite]
+        for one in series[:_MOST_SHOWN]
+    ]
     points = [point for one in drawn for point in one]
     if not points:
         return None
@@ -110,8 +116,9 @@ def plot(
 
 def _around(low: float, high: float) -> tuple[float, float]:
     """Return the range with some air; a single value gets a range around it."""
-    if low == high:
-        air = abs(low) * 0.1 or 1.0
+    # A range below what its own ends can tell apart counts as one value.
+    if high - low <= abs(high) * 1e-12 or high - low < _NEAREST:
+        air = abs(low) * 0.1 if abs(low) > _NEAREST else 1.0
         return low - air, high + air
     return low, high
 

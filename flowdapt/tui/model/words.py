@@ -57,6 +57,8 @@ class Glyphs:
         """Return a series as blocks between its least and its most."""
         if not values:
             return ""
+        # Halved, so that numbers at the ends of what a float holds have a finite distance.
+        values = [value / 2 for value in values]
         low, span = min(values), (max(values) - min(values)) or 1.0
         top = len(self.blocks) - 1
         return "".join(self.blocks[round((value - low) / span * top)] for value in values)
