@@ -251,7 +251,7 @@ def test_runs_stay_on_the_executor_they_began_on(client: Client, station: Workst
     eventually(lambda: client.runs.get(run.uid).stages[0].started_at is not None, timeout_s=30)
     switched = station.cli("use", there)
     assert switched.returncode == 0, switched.stdout + switched.stderr
-    assert "1 run goes on on" in switched.stdout + switched.stderr
+    assert "1 run stays on" in switched.stdout + switched.stderr
     assert client.run("speak", {"words": "x"}, wait=True).executor == there
     gate.touch()
     ended = client.runs.wait(run.uid, timeout=60)
