@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clusters import free_port
+from tests.clusters.ports import free_port
 from tests.docs.pages import ROOT, blocks
 
 if TYPE_CHECKING:

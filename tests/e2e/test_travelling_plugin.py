@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.clusters import outside_dask
+from tests.clusters.dask import outside_dask
 from tests.e2e.daemons import Daemon
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flowdapt.domain.run import RunState
-from tests.clusters import outside_dask
+from tests.clusters.dask import outside_dask
 from tests.faults import witness
 from tests.waiting import eventually
 from tests.workstation import stage, workflow, workstation
@@ -21,7 +21,7 @@ from tests.workstation import stage, workflow, workstation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.clusters import OutsideDask
+    from tests.clusters.dask import OutsideDask
     from tests.workstation import Workstation
 
 # httpx leaves its socket open when the daemon dies between two of its steps; the kills see to that.
@@ -63,7 +63,7 @@ def wait_for(large, small, *, gate="GATE"):
 
 @pytest.fixture
 def cluster() -> Iterator[OutsideDask]:
-    with outside_dask() as made:
+    with outside_dask(nannies=True) as made:
         yield made
 
 
@@ -99,7 +99,7 @@ def test_a_daemon_that_comes_back_does_only_what_was_not_stored(
     station: Workstation, cluster: OutsideDask
 ) -> None:
     station.start()
-    use(station, cluster.address)
+    use(station, cluster.url)
     with station.client() as client:
         client.apply([GATED])
         uid = client.run("gated").uid
@@ -130,7 +130,7 @@ def test_what_only_the_cluster_had_is_made_again_after_the_daemon_came_back(
 ) -> None:
     first, *rest = GATED["spec"]["stages"]
     station.start()
-    use(station, cluster.address)
+    use(station, cluster.url)
     with station.client() as client:
         client.apply([workflow("gated", {**first, "checkpoint": "never"}, *rest)])
         uid = client.run("gated").uid
@@ -150,7 +150,7 @@ def test_a_scheduler_that_is_gone_opens_the_circuit_and_heals(
     station: Workstation, cluster: OutsideDask
 ) -> None:
     station.start()
-    use(station, cluster.address)
+    use(station, cluster.url)
     with station.client() as client:
         client.apply([GATED])
         cluster.kill_scheduler()
@@ -244,7 +244,7 @@ def test_workers_killed_under_a_load_cost_only_their_tasks(
     station: Workstation, cluster: OutsideDask, record_property: Callable[[str, object], None]
 ) -> None:
     station.start()
-    use(station, cluster.address)
+    use(station, cluster.url)
     kill_workers(station, cluster.kill_worker, runs=1, every_s=2.0, record_property=record_property)
 
 
@@ -291,7 +291,7 @@ def test_a_worker_killed_every_two_seconds_under_two_hundred_stages(
 ) -> None:
     """P19."""
     station.start()
-    use(station, cluster.address)
+    use(station, cluster.url)
     kill_workers(
         station, cluster.kill_worker, runs=4, every_s=2.0, target="slow",
         record_property=record_property,

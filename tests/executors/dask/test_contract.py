@@ -9,7 +9,7 @@ import pytest
 from flowdapt.plugins.executors.dask.executor import DaskExecutor
 from flowdapt.plugins.executors.dask.options import DaskOptions
 from flowdapt.testing.executor_contract import ExecutorContract
-from tests.executors.dask.outside import outside_cluster
+from tests.clusters.dask import outside_dask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with outside_cluster(tmp_path_factory.mktemp("dask")) as cluster:
+def address() -> Iterator[str]:
+    with outside_dask() as cluster:
         yield cluster.address
 
 

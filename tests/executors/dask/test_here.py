@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -15,22 +15,20 @@ from flowdapt.domain.errors import MissingObject
 from flowdapt.domain.task import Lost
 from flowdapt.plugins.executors.dask.executor import DaskExecutor
 from flowdapt.plugins.executors.dask.options import DaskOptions
-from flowdapt.testing.executor_calls import RunsExecutor, until
-from tests.executors.dask import bodies
+from flowdapt.testing.executor_calls import until
+from tests.clusters.promises import BODIES, LARGE, SameNames, children, keep, lives
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from flowdapt.domain.task import Outcome, TaskCall, WorkerEnvironment
+    from flowdapt.domain.task import Outcome, WorkerEnvironment
     from flowdapt.ports.executor import Executor
     from flowdapt.testing.executor_calls import Bench
 
 pytestmark = pytest.mark.slow
 
-LARGE = "x" * 3_000_000
 
-
-class TestHere(RunsExecutor):
+class TestHere(SameNames):
     options: dict[str, Any]
 
     async def make(self, environment: WorkerEnvironment) -> Executor:
@@ -42,10 +40,14 @@ class TestHere(RunsExecutor):
         async with self.bench() as bench:
             yield bench
 
+    def ready(self) -> AbstractAsyncContextManager[Bench]:
+        return self.cluster()
+
     async def test_it_listens_on_loopback_alone_and_leaves_nothing(self) -> None:
+        others = children()
         async with self.cluster() as bench:
             await bench.finished(bench.call("nothing"))
-            family = psutil.Process().children(recursive=True)
+            family = children() - others
             listening = [
                 found.laddr.ip
                 for process in family
@@ -54,7 +56,7 @@ class TestHere(RunsExecutor):
             ]
             assert listening
             assert {*listening} == {"127.0.0.1"}
-        assert not [process for process in family if _lives(process)]
+        assert not [process for process in family if lives(process)]
 
     async def test_who_has_no_certificate_is_not_let_in(self) -> None:
         async with self.cluster() as bench:
@@ -86,7 +88,7 @@ class TestHere(RunsExecutor):
             async with trio.open_nursery() as nursery:
                 for name in names:
                     (self.folder / name).mkdir()
-                    call = bench.call(f"{bodies.__name__}:note_and_wait", str(self.folder / name))
+                    call = bench.call(f"{BODIES}:note_and_wait", str(self.folder / name))
                     nursery.start_soon(bench.executor.execute, call, lambda event: None)
                 await until(lambda: all((self.folder / n / "note-0").exists() for n in names))
                 (self.folder / "first" / "gate").touch()
@@ -115,7 +117,7 @@ class TestHere(RunsExecutor):
             witness = self.folder / "witness"
             call = bench.call("run_until_cancelled", str(witness))
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_keep, bench, call, outcomes)
+                nursery.start_soon(keep, bench, call, outcomes)
                 await until(witness.exists)
                 _kill_worker()
             (outcome,) = outcomes
@@ -130,10 +132,10 @@ class TestHere(RunsExecutor):
             witness = self.folder / "witness"
             async with trio.open_nursery() as nursery:
                 first = bench.call("run_until_cancelled", str(witness))
-                nursery.start_soon(_keep, bench, first, outcomes)
+                nursery.start_soon(keep, bench, first, outcomes)
                 await until(witness.exists)
                 for number in range(4):
-                    nursery.start_soon(_keep, bench, bench.call("everything", number), outcomes)
+                    nursery.start_soon(keep, bench, bench.call("everything", number), outcomes)
                 await until(lambda: bench.executor.workers()[0].state == "busy")
                 _kill_worker()
             assert sorted(type(outcome).__name__ for outcome in outcomes) == [
@@ -143,13 +145,13 @@ class TestHere(RunsExecutor):
 
     async def test_what_a_body_started_ends_with_its_dead_worker(self) -> None:
         async with self.cluster(maximum=1) as bench, trio.open_nursery() as nursery:
-            call = bench.call(f"{bodies.__name__}:start_another", str(self.folder))
+            call = bench.call(f"{BODIES}:start_another", str(self.folder))
             nursery.start_soon(bench.executor.execute, call, lambda event: None)
             note = self.folder / "started"
             await until(lambda: note.exists() and bool(note.read_text(encoding="utf-8")))
             started = psutil.Process(int(note.read_text(encoding="utf-8")))
             _kill_worker()
-            await until(lambda: not _lives(started))
+            await until(lambda: not lives(started))
 
     async def test_values_of_a_dead_worker_are_told_as_missing(self) -> None:
         async with self.cluster(maximum=1) as bench:
@@ -163,22 +165,6 @@ class TestHere(RunsExecutor):
             assert await bench.value(bench.call("type_name", kept)) == "list"
             with pytest.raises(MissingObject):
                 await bench.executor.store(ref, "run/ref")
-
-    async def test_runs_with_the_same_stage_names_never_meet(self) -> None:
-        async with self.cluster() as bench:
-            found: dict[int, Any] = {}
-
-            async def run(number: int) -> None:
-                first = _of_run(bench.call("everything", number, stage="load"), number)
-                outcome = await bench.executor.execute(first, lambda event: None)
-                second = bench.call("everything", outcome.value, stage="fit")  # type: ignore[union-attr]
-                last = await bench.executor.execute(_of_run(second, number), lambda event: None)
-                found[number] = bench.decode(last.value)  # type: ignore[union-attr]
-
-            async with trio.open_nursery() as nursery:
-                for number in range(12):
-                    nursery.start_soon(run, number)
-            assert found == {number: [[number]] for number in range(12)}
 
     async def test_what_no_worker_can_give_is_refused_in_words(self) -> None:
         async with self.cluster(resources={"vllm": 1}) as bench:
@@ -194,24 +180,6 @@ class TestHere(RunsExecutor):
                 assert words in failed.error.message
                 assert not failed.error.retryable
 
-    async def test_array_parts_pass_from_stage_to_stage_at_any_depth(self) -> None:
-        from flowdapt.domain.task import Part, ValueRef
-
-        async with self.cluster() as bench:
-            parts = []
-            for start in (0, 2):
-                call = bench.call("everything", LARGE, start)
-                parts.append(Part(start, start + 2, (await bench.finished(call)).value))
-            source = ValueRef("parts", length=4, parts=tuple(parts))
-            value = await bench.value(bench.call("everything", source, inline_max_bytes=10**7))
-            assert [value[0][1], value[0][3]] == [0, 2]
-
-
-def _of_run(call: TaskCall, number: int) -> TaskCall:
-    from msgspec.structs import replace
-
-    return replace(call, run=replace(call.run, uid=f"run-of-{number}"))
-
 
 def _kill_worker() -> None:
     """Kill the first worker process of the cluster, not the processes of its bodies."""
@@ -220,17 +188,6 @@ def _kill_worker() -> None:
             os.kill(process.pid, signal.SIGKILL)
             return
     raise AssertionError("no worker of the cluster runs")
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-async def _keep(bench: Bench, call: TaskCall, outcomes: list[Outcome]) -> None:
-    outcomes.append(await bench.executor.execute(call, lambda event: None))
 
 
 async def _read_words(stream: trio.SocketStream) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +15,10 @@ from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.domain.task import Lost
 from flowdapt.plugins.executors.dask.executor import DaskExecutor
 from flowdapt.plugins.executors.dask.options import DaskOptions
-from flowdapt.testing.executor_calls import RunsExecutor, json_ref, until
-from tests.executors.dask import bodies
-from tests.executors.dask.outside import OutsideCluster, outside_cluster
+from flowdapt.testing.executor_calls import RunsExecutor, until
+from tests.clusters.dask import OutsideDask, outside_dask
+from tests.clusters.ports import silent_server
+from tests.clusters.promises import BODIES, OwnFiles, keep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-LARGE = "x" * 3_000_000
-NOTE = f"{bodies.__name__}:note_and_wait"
+NOTE = f"{BODIES}:note_and_wait"
 
 
 class _OnOutside(RunsExecutor):
@@ -41,7 +39,7 @@ class _OnOutside(RunsExecutor):
         return DaskExecutor(DaskOptions(**self.options), environment)
 
     @asynccontextmanager
-    async def joined(self, cluster: OutsideCluster, **options: Any) -> AsyncIterator[Bench]:
+    async def joined(self, cluster: OutsideDask, **options: Any) -> AsyncIterator[Bench]:
         self.options = {"address": cluster.address, **options}
         async with self.bench() as bench:
             yield bench
@@ -53,12 +51,12 @@ class _OnOutside(RunsExecutor):
 
 class TestLosses(_OnOutside):
     async def test_dask_never_begins_a_task_a_second_time(self) -> None:
-        with outside_cluster(self.folder) as cluster:
+        with outside_dask() as cluster:
             async with self.joined(cluster) as bench:
                 outcomes: list[Outcome] = []
                 async with trio.open_nursery() as nursery:
                     await until(lambda: len(bench.executor.workers()) == 2)
-                    nursery.start_soon(_keep, bench, NOTE, [str(self.folder)], outcomes)
+                    nursery.start_soon(keep, bench, bench.call(NOTE, str(self.folder)), outcomes)
                     await until(lambda: bool(self.notes()) and bool(self.notes()[0]))
                     os.kill(self.notes()[0], signal.SIGKILL)
                 (outcome,) = outcomes
@@ -70,9 +68,9 @@ class TestLosses(_OnOutside):
         outcomes: list[Outcome] = []
 
         async def lose() -> None:
-            with outside_cluster(self.folder, workers=1) as cluster:
+            with outside_dask(workers=1) as cluster:
                 async with self.joined(cluster) as bench, trio.open_nursery() as nursery:
-                    nursery.start_soon(_keep, bench, NOTE, [str(self.folder)], outcomes)
+                    nursery.start_soon(keep, bench, bench.call(NOTE, str(self.folder)), outcomes)
                     await until(lambda: bool(self.notes()))
                     os.killpg(cluster.scheduler.pid, signal.SIGKILL)
                     await trio.sleep_forever()
@@ -83,7 +81,7 @@ class TestLosses(_OnOutside):
 
     async def test_a_silent_scheduler_is_lost_after_its_time(self) -> None:
         async def lose() -> None:
-            with outside_cluster(self.folder, workers=0) as cluster:
+            with outside_dask(workers=0) as cluster:
                 async with self.joined(cluster, reconnect_timeout=0.5):
                     os.killpg(cluster.scheduler.pid, signal.SIGSTOP)
                     await trio.sleep_forever()
@@ -92,14 +90,14 @@ class TestLosses(_OnOutside):
             await lose()
 
     async def test_a_connect_that_hangs_ends_in_its_time(self) -> None:
-        with _silent_server() as address:
-            self.options = {"address": address, "connect_timeout": 1.0}
+        with silent_server() as address:
+            self.options = {"address": f"tcp://{address}", "connect_timeout": 1.0}
             with pytest.raises(ExecutorUnavailable, match="no Dask scheduler answers"):
                 async with self.bench():
                     pass
 
     async def test_tasks_wait_for_the_first_worker(self) -> None:
-        with outside_cluster(self.folder, workers=0) as cluster:
+        with outside_dask(workers=0) as cluster:
             async with self.joined(cluster) as bench:
                 rows = await bench.executor.check()
                 assert [row.code for row in rows if row.what == "workers"] == [
@@ -107,46 +105,39 @@ class TestLosses(_OnOutside):
                 ]
                 outcomes: list[Outcome] = []
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_keep, bench, "everything", [1], outcomes)
+                    nursery.start_soon(keep, bench, bench.call("everything", 1), outcomes)
                     cluster.add_worker()
                 assert [type(outcome).__name__ for outcome in outcomes] == ["Finished"]
 
     async def test_a_task_that_waits_is_cancelled_at_once(self) -> None:
-        with outside_cluster(self.folder, workers=0) as cluster:
+        with outside_dask(workers=0) as cluster:
             async with self.joined(cluster) as bench:
                 took = await bench.cancelled(bench.call("nothing"), lambda: True)
                 assert took < 1.0
 
 
-class TestOwnFiles(_OnOutside):
-    """Workers that do not see the daemon's files; here they could, and must not look."""
+@pytest.fixture(scope="module")
+def shared() -> Iterator[OutsideDask]:
+    with outside_dask() as cluster:
+        yield cluster
 
-    async def test_values_and_code_travel(self) -> None:
-        modules = Path(self.environment().user_modules)
-        modules.mkdir()
-        (modules / "mine.py").write_text("def version(x):\n    return ['one', x]\n")
-        with outside_cluster(self.folder, workers=1) as cluster:
-            async with self.joined(cluster, shares_files=False) as bench:
-                large = (await bench.finished(bench.call("everything", LARGE))).value
-                assert large.kind == "cluster"
-                stored = await bench.executor.store(large, "run/large")
-                assert stored.kind == "file"
-                await bench.executor.forget(bench.run)
-                assert not bench.executor.holds(large.handle)
-                assert await bench.value(bench.call("type_name", stored)) == "list"
-                call = bench.call("user_modules.mine.version", 1)
-                assert await bench.value(call) == ["one", 1]
-                (modules / "mine.py").write_text("def version(x):\n    return ['two', x, x]\n")
-                bench.run = "the-next-run"
-                call = bench.call("user_modules.mine.version", 1)
-                assert await bench.value(call) == ["two", 1, 1]
+
+class TestOwnFiles(OwnFiles, _OnOutside):
+    @pytest.fixture(autouse=True)
+    def _shared(self, shared: OutsideDask) -> None:
+        self.shared = shared
+
+    @asynccontextmanager
+    async def apart(self, **options: Any) -> AsyncIterator[Bench]:
+        async with self.joined(self.shared, shares_files=False, **options) as bench:
+            yield bench
 
     async def test_cluster_memory_is_one_for_all_workers_and_outlives_a_run(self) -> None:
-        with outside_cluster(self.folder) as cluster:
+        with outside_dask() as cluster:
             async with self.joined(cluster, shares_files=False) as bench:
                 await until(lambda: len(bench.executor.workers()) == 2)
                 for size in (100_000, 200_000):  # the second one replaces the first
-                    await bench.value(bench.call(f"{bodies.__name__}:remember", "k", size))
+                    await bench.value(bench.call(f"{BODIES}:remember", "k", size))
                 hosts = set()
                 async with trio.open_nursery() as nursery:
                     for _ in range(6):
@@ -154,46 +145,16 @@ class TestOwnFiles(_OnOutside):
                 assert len(hosts) == 2
             async with self.joined(cluster, shares_files=False) as bench:
                 await self._recall(bench, set())
-                assert await bench.value(bench.call(f"{bodies.__name__}:forget", "k")) is False
-                failed = await bench.failed(bench.call(f"{bodies.__name__}:recall", "k"))
+                assert await bench.value(bench.call(f"{BODIES}:forget", "k")) is False
+                failed = await bench.failed(bench.call(f"{BODIES}:recall", "k"))
                 assert failed.error.type.endswith("MissingObject")
 
     async def _recall(self, bench: Bench, hosts: set[int]) -> None:
-        call = bench.call(f"{bodies.__name__}:recall", "k")
+        call = bench.call(f"{BODIES}:recall", "k")
         outcome = await bench.executor.execute(call, lambda event: None)
         total, host = bench.decode(outcome.value)  # type: ignore[union-attr]
         assert total == sum(range(200_000))
         hosts.add(host)
-
-    async def test_a_spilled_list_of_parts_is_lifted(self) -> None:
-        from flowdapt.domain.task import Part, ValueRef
-        from flowdapt.runtime.values import store_parts
-
-        with outside_cluster(self.folder, workers=1) as cluster:
-            async with self.joined(cluster, shares_files=False) as bench:
-                parts = (Part(0, 2, json_ref([1, 2])), Part(2, 3, json_ref([3])))
-                spilled = store_parts(
-                    ValueRef("parts", length=3, parts=parts), bench.environment.values_root, "r/p"
-                )
-                assert await bench.value(bench.call("everything", spilled)) == [[1, 2, 3]]
-
-    async def test_artifacts_without_a_storage_fail_in_words(self) -> None:
-        with outside_cluster(self.folder, workers=1) as cluster:
-            async with self.joined(cluster, shares_files=False) as bench:
-                failed = await bench.failed(bench.call(f"{bodies.__name__}:save"))
-                assert "no storage" in failed.error.message
-                assert not failed.error.retryable
-            storage = f"file://{self.folder}/shared"
-            async with self.joined(cluster, shares_files=False, storage=storage) as bench:
-                assert await bench.value(bench.call(f"{bodies.__name__}:save")) == "saved"
-                assert (self.folder / "shared").is_dir()
-
-    async def test_the_preflight_warns_without_a_storage(self) -> None:
-        with outside_cluster(self.folder, workers=1) as cluster:
-            async with self.joined(cluster, shares_files=False) as bench:
-                rows = await bench.executor.check()
-                assert "executor.no_storage" in [row.code for row in rows]
-                assert [row for row in rows if row.level == "failed"] == []
 
 
 @pytest.mark.parametrize(
@@ -231,17 +192,3 @@ def test_a_remote_address_may_be_used_when_it_is_asked_for() -> None:
     assert DaskOptions(address="dask://10.0.0.5:8786", insecure=True).url == "tcp://10.0.0.5:8786"
     files = {"tls_ca": "/a", "tls_cert": "/c", "tls_key": "/k"}
     assert DaskOptions(address="dask://10.0.0.5:8786", **files).url == "tls://10.0.0.5:8786"
-
-
-@contextmanager
-def _silent_server() -> Iterator[str]:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
-
-
-async def _keep(bench: Bench, name: str, args: list[Any], outcomes: list[Outcome]) -> None:
-    with trio.CancelScope(shield=True):
-        call = bench.call(name, *args)
-        outcomes.append(await bench.executor.execute(call, lambda event: None))

@@ -11,7 +11,7 @@ from flowdapt.domain.task import WorkerEnvironment
 from flowdapt.plugins.executors.ray.executor import RayExecutor
 from flowdapt.plugins.executors.ray.options import RayOptions
 from flowdapt.testing.executor_contract import ExecutorContract
-from tests.executors.ray.outside import LOOPBACK, outside_ray
+from tests.clusters.ray import LOOPBACK, outside_ray
 from tests.executors.ray.shared import Borrowed, Lent, lent
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,25 +17,22 @@ import pytest
 import trio
 
 from flowdapt.domain.errors import ExecutorUnavailable, MissingObject
-from flowdapt.domain.task import Lost, Part, TaskEvent, ValueRef, WorkerEnvironment
+from flowdapt.domain.task import Lost, TaskEvent, WorkerEnvironment
 from flowdapt.plugins.executors.ray.executor import RayExecutor
 from flowdapt.plugins.executors.ray.options import RayOptions
 from flowdapt.testing.executor_calls import RunsExecutor, until
-from tests.executors.ray import bodies
+from tests.clusters.promises import BODIES, LARGE, SameNames, children, keep, lives
 from tests.executors.ray.shared import Borrowed, Lent, lent
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from flowdapt.domain.task import Outcome, TaskCall
+    from flowdapt.domain.task import Outcome
     from flowdapt.ports.executor import Executor
     from flowdapt.testing.executor_calls import Bench
 
 pytestmark = [pytest.mark.clusters, pytest.mark.slow]
-
-LARGE = "x" * 3_000_000
-BODIES = bodies.__name__
 
 
 @pytest.fixture
@@ -61,9 +58,10 @@ class TestHere(RunsExecutor):
         self, monkeypatch: pytest.MonkeyPatch, short_folder: Path
     ) -> None:
         monkeypatch.setenv("TMPDIR", str(short_folder))
+        others = children()
         async with self.cluster() as bench:
             await bench.finished(bench.call("nothing"))
-            family = psutil.Process().children(recursive=True)
+            family = children() - others
             listening = [place for process in family for place in _listens(process)]
             assert listening
             assert {place.ip.removeprefix("::ffff:") for place in listening} == {"127.0.0.1"}
@@ -74,7 +72,7 @@ class TestHere(RunsExecutor):
                 assert answer == "UNAUTHENTICATED"
             (folder,) = short_folder.glob("flowdapt-ray-*")
             assert folder.stat().st_mode & 0o077 == 0
-        assert not [process for process in family if _lives(process)]
+        assert not [process for process in family if lives(process)]
         assert not folder.exists()
 
     async def test_a_dead_worker_costs_its_task_alone(self) -> None:
@@ -84,7 +82,7 @@ class TestHere(RunsExecutor):
             note = self.folder / "note-0"
             async with trio.open_nursery() as nursery:
                 call = bench.call(f"{BODIES}:note_and_wait", str(self.folder))
-                nursery.start_soon(_keep, bench, call, outcomes)
+                nursery.start_soon(keep, bench, call, outcomes)
                 await until(lambda: note.exists() and bool(note.read_text(encoding="utf-8")))
                 os.kill(int(note.read_text(encoding="utf-8")), signal.SIGKILL)
             (outcome,) = outcomes
@@ -101,7 +99,7 @@ class TestHere(RunsExecutor):
         async def lose() -> None:
             async with self.cluster() as bench, trio.open_nursery() as nursery:
                 call = bench.call(f"{BODIES}:note_and_wait", str(self.folder))
-                nursery.start_soon(_keep, bench, call, outcomes)
+                nursery.start_soon(keep, bench, call, outcomes)
                 await until((self.folder / "note-0").exists)
                 for process in psutil.Process().children(recursive=True):
                     if process.name() == name:
@@ -146,7 +144,7 @@ def test_a_killed_daemon_takes_its_cluster_along(tmp_path: Path) -> None:
     daemon.wait()
     daemon.stdout.close()
     eventually(
-        lambda: not [process for process in family if _lives(process)],
+        lambda: not [process for process in family if lives(process)],
         timeout_s=20,
         what="all of the cluster ends",
     )
@@ -165,7 +163,7 @@ def running(environment_of_all: WorkerEnvironment) -> Iterator[Lent]:
         yield running
 
 
-class TestWork(RunsExecutor):
+class TestWork(SameNames):
     """What harms no cluster, on one for all; last, for the others look at all processes of this one."""
 
     @pytest.fixture(autouse=True)
@@ -179,6 +177,9 @@ class TestWork(RunsExecutor):
     async def make(self, environment: WorkerEnvironment) -> Executor:
         return Borrowed(self.running)
 
+    def ready(self) -> AbstractAsyncContextManager[Bench]:
+        return self.bench()
+
     async def test_values_pass_from_stage_to_stage_and_can_be_stored(self) -> None:
         async with self.bench() as bench:
             ref = (await bench.finished(bench.call("everything", LARGE))).value
@@ -189,13 +190,6 @@ class TestWork(RunsExecutor):
                     LARGE,
                     99,
                 ]
-            parts = []
-            for start in (0, 2):
-                call = bench.call("everything", LARGE, start)
-                parts.append(Part(start, start + 2, (await bench.finished(call)).value))
-            source = ValueRef("parts", length=4, parts=tuple(parts))
-            value = await bench.value(bench.call("everything", source, inline_max_bytes=10**7))
-            assert [value[0][1], value[0][3]] == [0, 2]
             kept = await bench.executor.store(ref, "run/kept")
             await bench.executor.forget(bench.run)
             assert not bench.executor.holds(ref.handle)
@@ -211,22 +205,6 @@ class TestWork(RunsExecutor):
             assert (ref.kind, bool(ref.handle)) == ("file", True)
             await bench.executor.forget(bench.run)
             assert await bench.value(bench.call("type_name", ref)) == "list"
-
-    async def test_runs_with_the_same_stage_names_never_meet(self) -> None:
-        async with self.bench() as bench:
-            found: dict[int, Any] = {}
-
-            async def run(number: int) -> None:
-                first = _of_run(bench.call("everything", number, stage="load"), number)
-                outcome = await bench.executor.execute(first, lambda event: None)
-                second = bench.call("everything", outcome.value, stage="fit")  # type: ignore[union-attr]
-                last = await bench.executor.execute(_of_run(second, number), lambda event: None)
-                found[number] = bench.decode(last.value)  # type: ignore[union-attr]
-
-            async with trio.open_nursery() as nursery:
-                for number in range(12):
-                    nursery.start_soon(run, number)
-            assert found == {number: [[number]] for number in range(12)}
 
     async def test_what_no_node_can_give_is_refused_in_words(self) -> None:
         async with self.bench() as bench:
@@ -292,25 +270,7 @@ def _ask_without_token(port: int) -> str:
     return "OK"
 
 
-def _of_run(call: TaskCall, number: int) -> TaskCall:
-    from msgspec.structs import replace
-
-    return replace(call, run=replace(call.run, uid=f"run-of-{number}"))
-
-
 def _workers() -> list[psutil.Process]:
     """Return the processes of Ray that run tasks or may do so."""
     family = psutil.Process().children(recursive=True)
-    return [p for p in family if _lives(p) and p.name().startswith(("ray::IDLE", "ray::contract"))]
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-async def _keep(bench: Bench, call: TaskCall, outcomes: list[Outcome]) -> None:
-    with trio.CancelScope(shield=True):
-        outcomes.append(await bench.executor.execute(call, lambda event: None))
+    return [p for p in family if lives(p) and p.name().startswith(("ray::IDLE", "ray::contract"))]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -16,9 +14,10 @@ from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.domain.task import Lost
 from flowdapt.plugins.executors.ray.executor import RayExecutor
 from flowdapt.plugins.executors.ray.options import RayOptions
-from flowdapt.testing.executor_calls import RunsExecutor, json_ref, lines_of, until
-from tests.executors.ray import bodies
-from tests.executors.ray.outside import LOOPBACK, OutsideRay, free_port, outside_ray
+from flowdapt.testing.executor_calls import RunsExecutor, lines_of, until
+from tests.clusters.ports import free_port, silent_server
+from tests.clusters.promises import BODIES, LARGE, OwnFiles, keep
+from tests.clusters.ray import LOOPBACK, OutsideRay, outside_ray
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from flowdapt.testing.executor_calls import Bench
 
 pytestmark = [pytest.mark.clusters, pytest.mark.slow]
-
-LARGE = "x" * 3_000_000
-BODIES = bodies.__name__
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +68,7 @@ class TestLosses(_OnOutside):
                 short = {"reconnect_timeout": 1.0}
                 async with self.joined(cluster, **short) as bench, trio.open_nursery() as nursery:
                     call = bench.call(f"{BODIES}:note_and_wait", str(self.folder))
-                    nursery.start_soon(_keep, bench, call, outcomes)
+                    nursery.start_soon(keep, bench, call, outcomes)
                     await until((self.folder / "note-0").exists)
                     for process in cluster.processes(name):
                         process.kill()
@@ -88,7 +84,7 @@ class TestLosses(_OnOutside):
         async def lose() -> None:
             async with self.joined(shared) as bench, trio.open_nursery() as nursery:
                 call = bench.call(f"{BODIES}:note_and_wait", str(self.folder))
-                nursery.start_soon(_keep, bench, call, outcomes)
+                nursery.start_soon(keep, bench, call, outcomes)
                 await until((self.folder / "note-0").exists)
                 for process in psutil.Process().children():
                     if "flowdapt.plugins.bridge.process" in process.cmdline():
@@ -102,14 +98,14 @@ class TestLosses(_OnOutside):
         eventually(lambda: not psutil.pid_exists(worker), timeout_s=20, what="the worker ends")
 
     async def test_a_connect_that_hangs_ends_in_its_time(self) -> None:
-        with _silent_server() as address:
+        with silent_server() as address:
             self.options = {"address": address, "connect_timeout": 1.0}
             with pytest.raises(ExecutorUnavailable, match="silent for 1 s"):
                 async with self.bench():
                     pass
 
     async def test_an_address_where_nobody_listens_is_told_at_once(self) -> None:
-        with _silent_server() as address:
+        with silent_server() as address:
             pass
         self.options = {"address": address}
         with pytest.raises(ExecutorUnavailable, match="no Ray cluster can be had at"):
@@ -124,77 +120,36 @@ class TestLosses(_OnOutside):
                 pass
 
 
-class TestOwnFiles(_OnOutside):
-    """Workers that do not see the daemon's files; here they could, and must not look."""
+class TestOwnFiles(OwnFiles, _OnOutside):
+    @pytest.fixture(autouse=True)
+    def _shared(self, shared: OutsideRay) -> None:
+        self.shared = shared
 
-    async def test_values_and_code_travel(self, shared: OutsideRay) -> None:
-        modules = Path(self.environment().user_modules)
-        modules.mkdir()
-        (modules / "mine.py").write_text("def version(x):\n    return ['one', x]\n")
-        async with self.joined(shared, shares_files=False) as bench:
-            large = (await bench.finished(bench.call("everything", LARGE))).value
-            assert large.kind == "cluster"
-            stored = await bench.executor.store(large, "run/large")
-            assert stored.kind == "file"
-            await bench.executor.forget(bench.run)
-            assert not bench.executor.holds(large.handle)
-            assert await bench.value(bench.call("type_name", stored)) == "list"
-            call = bench.call("user_modules.mine.version", 1)
-            assert await bench.value(call) == ["one", 1]
-            (modules / "mine.py").write_text("def version(x):\n    return ['two', x, x]\n")
-            bench.run = "the-next-run"
-            call = bench.call("user_modules.mine.version", 1)
-            assert await bench.value(call) == ["two", 1, 1]
-
-    async def test_code_that_is_too_large_fails_its_stage_in_words(
-        self, shared: OutsideRay
-    ) -> None:
-        modules = Path(self.environment().user_modules)
-        modules.mkdir()
-        with (modules / "large.py").open("wb") as file:
-            file.truncate(21 * 1024 * 1024)
-        async with self.joined(shared, shares_files=False) as bench:
-            failed = await bench.failed(bench.call("nothing"))
-            assert "large.py" in failed.error.message
-            assert not failed.error.retryable
+    @asynccontextmanager
+    async def apart(self, **options: Any) -> AsyncIterator[Bench]:
+        async with self.joined(self.shared, shares_files=False, **options) as bench:
+            yield bench
 
     async def test_cluster_memory_outlives_who_wrote_it(self, shared: OutsideRay) -> None:
         async with self.joined(shared, shares_files=False) as bench:
             for size in (100_000, 200_000):  # the second one replaces the first
                 await bench.value(bench.call(f"{BODIES}:remember", "k", size))
         async with self.joined(shared, shares_files=False) as bench:
-            assert await bench.value(bench.call(f"{BODIES}:recall", "k")) == sum(range(200_000))
+            assert (await bench.value(bench.call(f"{BODIES}:recall", "k")))[0] == sum(
+                range(200_000)
+            )
             assert await bench.value(bench.call(f"{BODIES}:forget", "k")) is False
             failed = await bench.failed(bench.call(f"{BODIES}:recall", "k"))
             assert failed.error.type.endswith("MissingObject")
-
-    async def test_a_spilled_list_of_parts_is_lifted(self, shared: OutsideRay) -> None:
-        from flowdapt.domain.task import Part, ValueRef
-        from flowdapt.runtime.values import store_parts
-
-        async with self.joined(shared, shares_files=False) as bench:
-            parts = (Part(0, 2, json_ref([1, 2])), Part(2, 3, json_ref([3])))
-            root = bench.environment.values_root
-            spilled = store_parts(ValueRef("parts", length=3, parts=parts), root, "r/p")
-            assert await bench.value(bench.call("everything", spilled)) == [[1, 2, 3]]
-
-    async def test_artifacts_without_a_storage_fail_in_words(self, shared: OutsideRay) -> None:
-        async with self.joined(shared, shares_files=False) as bench:
-            failed = await bench.failed(bench.call(f"{BODIES}:save"))
-            assert "no storage" in failed.error.message
-            rows = await bench.executor.check()
-            assert "executor.no_storage" in [row.code for row in rows]
-            assert [row for row in rows if row.level == "failed"] == []
-        storage = f"file://{self.folder}/shared"
-        async with self.joined(shared, shares_files=False, storage=storage) as bench:
-            assert await bench.value(bench.call(f"{BODIES}:save")) == "saved"
-            assert (self.folder / "shared").is_dir()
 
 
 class TestByClient(_OnOutside):
     async def test_a_client_server_in_between_changes_nothing(self) -> None:
         port = free_port()
         with outside_ray([f"--ray-client-server-port={port}"]) as cluster:
+            eventually(
+                lambda: cluster.serves_clients(port), timeout_s=60, what="it lets clients in"
+            )
             there = {"address": f"ray://127.0.0.1:{port}", "shares_files": False}
             async with self.joined(cluster, **there, connect_timeout=30) as bench:
                 assert await bench.value(bench.call("speak", "hello")) == "hello"
@@ -259,16 +214,3 @@ def test_a_remote_address_may_be_used_when_it_is_asked_for() -> None:
     assert RayOptions(address="ray://10.0.0.5:10001", insecure=True).by_client
     files = {"tls_ca": "/a", "tls_cert": "/c", "tls_key": "/k"}
     assert RayOptions(address="ray://10.0.0.5:10001", **files).place == ("10.0.0.5", 10001)
-
-
-@contextmanager
-def _silent_server() -> Iterator[str]:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-
-
-async def _keep(bench: Bench, call: Any, outcomes: list[Outcome]) -> None:
-    with trio.CancelScope(shield=True):
-        outcomes.append(await bench.executor.execute(call, lambda event: None))

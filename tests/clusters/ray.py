@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tests.clusters.ports import free_port
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["LOOPBACK", "OutsideRay", "free_port", "outside_ray"]
+__all__ = ["LOOPBACK", "OutsideRay", "outside_ray"]
 
 # With it Ray takes 127.0.0.1 for what it is; clients of such a cluster need it as well.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -66,6 +66,20 @@ class OutsideRay:
         assert self.head.poll() is None, said
         return "runtime started" in said
 
+    def serves_clients(self, port: int) -> bool:
+        """Say whether its client server lets somebody in: it refuses the first ones after its start."""
+        environ = {
+            **os.environ,
+            **LOOPBACK,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.token_file),
+        }
+        code = f"import ray; ray.init('ray://127.0.0.1:{port}')"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environ, capture_output=True, check=False
+        )
+        return done.returncode == 0
+
     def processes(self, name: str) -> list[psutil.Process]:
         """Return those of its processes whose command line holds the name."""
         found = []
@@ -99,11 +113,3 @@ def outside_ray(options: Sequence[str] = ()) -> Iterator[OutsideRay]:
             cluster.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

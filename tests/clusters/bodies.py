@@ -1,4 +1,4 @@
-"""Stage functions for tests on Ray clusters."""
+"""Stage functions for tests on clusters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def note_and_wait(folder: str) -> str:
-    """Leave a note with the pid of the Ray worker each time that this runs, then wait to be ended."""
+    """Leave a note with the pid of its host each time that this runs, then wait to be ended."""
     for number in range(100):
         note = Path(folder) / f"note-{number}"
         if not note.exists():
@@ -28,10 +28,12 @@ def remember(key: str, size: int) -> str:
     return key
 
 
-def recall(key: str) -> float:
+def recall(key: str) -> list[object]:
+    """Return the sum of what is there and the pid of the host."""
     from flowdapt.runtime import objects
 
-    return float(objects.get(key, strategy="cluster_memory").sum())
+    total = float(objects.get(key, strategy="cluster_memory").sum())
+    return [total, os.getppid()]
 
 
 def forget(key: str) -> bool:
@@ -46,3 +48,14 @@ def save() -> str:
 
     artifacts.put("words", {"a": 1})
     return "saved"
+
+
+def start_another(folder: str) -> None:
+    """Start a process in a session of its own and wait for it."""
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = subprocess.Popen(command, start_new_session=True)
+    (Path(folder) / "started").write_text(str(process.pid), encoding="utf-8")
+    process.wait()
