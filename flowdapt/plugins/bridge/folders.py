@@ -15,11 +15,15 @@ _LOCK = "lock"
 
 
 class OwnFolder:
-    """A private folder that is locked while its process lives; making one removes abandoned ones."""
+    """A private folder that is locked while its process lives; making one removes abandoned ones.
 
-    def __init__(self, prefix: str) -> None:
-        _sweep(Path(tempfile.gettempdir()), prefix)
-        self.path = Path(tempfile.mkdtemp(prefix=prefix))
+    It is made in `place`, by default where temporary files go.
+    """
+
+    def __init__(self, prefix: str, place: str = "") -> None:
+        place = place or tempfile.gettempdir()
+        _sweep(Path(place), prefix)
+        self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         # It is seen by others under its name only once it is locked.
         fresh = self.path / f"{_LOCK}.new"
         self._lock = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -7,10 +7,8 @@ files in a folder of its own.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
-import shutil
 import socket
 import tempfile
 import threading
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ray
 
 from flowdapt.domain.errors import ExecutorUnavailable
+from flowdapt.plugins.bridge.folders import OwnFolder
 from flowdapt.plugins.executors.ray import versions
 from flowdapt.plugins.executors.ray.remote import NAMESPACE
 from flowdapt.runtime.descendants import find_tree
@@ -35,7 +34,6 @@ __all__ = ["Session", "in_thread"]
 _Made = TypeVar("_Made")
 
 _PREFIX = "flowdapt-ray-"
-_LOCK = "lock"
 _HEAD = ("gcs_server", "raylet")
 # Ray puts sockets sixty characters deeper, and the kernel takes 107.
 _FOLDER_MAX_CHARS = 40
@@ -49,9 +47,9 @@ class Session:
     def __init__(self, options: RayOptions, lose: Callable[[str], None]) -> None:
         self._options = options
         self._lose = lose
-        self._folder = ""
-        self._lock = -1
-        self._refusal = ""
+        self._folder: OwnFolder | None = None
+        self._misfit = ""
+        self._failure = ""
         self._refused = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.minimum = max(options.minimum, 1)
@@ -80,10 +78,8 @@ class Session:
         """
         with suppress(Exception):
             await asyncio.wait_for(in_thread(ray.shutdown), _GONE_S if gone else _SHUTDOWN_S)
-        if self._lock >= 0:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            os.close(self._lock)
-            self._lock = -1
+        if self._folder is not None:
+            self._folder.remove()
 
     async def _bounded(self, work: Callable[[], None], seconds: float) -> None:
         doing = asyncio.ensure_future(in_thread(work, stays=True))
@@ -105,14 +101,14 @@ class Session:
                 f"Ray cannot be started on this machine: {words}",
                 fix="raise start_timeout, or look for what slows this machine down",
             )
-        if self._refusal:
+        if self._misfit:
             return ExecutorUnavailable(
                 f"the Ray cluster at {self._options.address} and this machine do not fit:"
-                f" {self._refusal}",
+                f" {self._misfit}",
                 fix="use the same version of Ray and of Python on both sides",
             )
         return ExecutorUnavailable(
-            f"no Ray cluster can be had at {self._options.address}: {words}",
+            f"no Ray cluster can be had at {self._options.address}: {self._failure or words}",
             fix="start it, or correct the profile's address, token, certificates or connect_timeout",
         )
 
@@ -120,7 +116,7 @@ class Session:
 
     def _start(self) -> None:
         options = self._options
-        self._make_folder()
+        self._folder = OwnFolder(_PREFIX, _short_place())
         ray.init(
             address="local",
             num_cpus=self.maximum,
@@ -133,7 +129,7 @@ class Session:
             configure_logging=False,
             logging_level=logging.ERROR,
             # Ray opens its own folder to everybody; this one stands in a private one.
-            _temp_dir=f"{self._folder}/r",
+            _temp_dir=f"{self._folder.path}/r",
             _system_config={
                 "idle_worker_killing_time_threshold_ms": int(options.idle_timeout * 1000),
                 "num_workers_soft_limit": self.minimum,
@@ -156,17 +152,6 @@ class Session:
         os.close(descriptor)
         self._lose(f"{name} of the Ray cluster on this machine is gone")
 
-    def _make_folder(self) -> None:
-        place = tempfile.gettempdir()
-        if len(place) > _FOLDER_MAX_CHARS:
-            place = "/tmp"  # noqa: S108  (a private folder is made in it)
-        _sweep(place)
-        self._folder = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
-        self._lock = os.open(
-            f"{self._folder}/{_LOCK}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
-        )
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-
     # -- a cluster of somebody else ------------------------------------------------------------------
 
     async def _reach(self) -> None:
@@ -181,9 +166,12 @@ class Session:
             raise self._unreachable(str(error) or "it is silent") from None
         writer.close()
 
-    def _refuse(self, words: str) -> None:
+    def _refuse(self, words: str, *, misfit: bool = True) -> None:
         """Note in some thread why connecting fails: Ray may hang before it says it."""
-        self._refusal = words
+        if misfit:
+            self._misfit = words
+        else:
+            self._failure = words
         self._loop.call_soon_threadsafe(self._refused.set)
 
     def _connect(self) -> None:
@@ -243,18 +231,10 @@ def _processes() -> dict[str, int]:
     return found
 
 
-def _sweep(place: str) -> None:
-    """Remove folders whose cluster is gone: nobody holds their lock."""
-    for path in Path(place).glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if path.lstat().st_uid != os.getuid():
-                continue
-            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(lock)
+def _short_place() -> str:
+    """Return where temporary files go, unless that is too far down for Ray's sockets."""
+    place = tempfile.gettempdir()
+    return place if len(place) <= _FOLDER_MAX_CHARS else "/tmp"  # noqa: S108  (a private folder is made in it)
 
 
 def _first_line(error: BaseException) -> str:

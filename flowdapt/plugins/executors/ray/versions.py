@@ -35,8 +35,11 @@ def compare_with_head(place: tuple[str, int] | None, tell: Callable[[str], None]
         raise ConnectionError(words)
 
 
-def note_refusal(tell: Callable[[str], None]) -> None:
-    """Have it told why a client server will not have us: Ray may hang while it takes its leave."""
+def note_refusal(tell: Callable[..., None]) -> None:
+    """Have it told why a client server will not have us: Ray may hang while it takes its leave.
+
+    `tell` gets the words, and `misfit`: whether both sides have other versions.
+    """
     with suppress(Exception):
         from ray.util import client as module
 
@@ -46,7 +49,7 @@ def note_refusal(tell: Callable[[str], None]) -> None:
         def note_and_leave(context: Any) -> None:
             error = sys.exc_info()[1]
             if error is not None:
-                tell(_in_short(error))
+                tell(_in_short(error), misfit="ersion" in str(error))
             leave(context)
 
         client._ClientContext.disconnect = note_and_leave  # noqa: SLF001  (as above)
