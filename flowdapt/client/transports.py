@@ -6,6 +6,7 @@ The only module that knows httpx. The command line uses `unix.py` in its place: 
 from __future__ import annotations
 
 import socket
+import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
@@ -78,35 +79,19 @@ class HttpxTransport:
     def __init__(self, server: str, *, timeout_s: float = ANSWER_S) -> None:
         self._server, self._timeout_s = server, timeout_s
         uds = None if _is_url(server) else server
-        self._proven = uds is None
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=uds, trust_env=False),
             base_url=_base_url(server) if uds is None else "http://localhost",
         )
 
     def send(self, request: Request) -> Response:
-        with self._talking():
+        with _told_in_our_words(self._server):
             answer = self._http.send(_build(self._http, request, self._timeout_s))
         return Response(answer.status_code, _lowered(answer.headers), answer.content)
 
     @contextmanager
-    def _talking(self) -> Iterator[None]:
-        """Connect once by hand where nobody may listen: httpx would leave that socket open."""
-        if not self._proven:
-            with socket.socket(socket.AF_UNIX) as probe:
-                if probe.connect_ex(self._server) != 0:
-                    raise Unreachable(f"no daemon answers at {self._server}", fix="flowdapt up")
-            self._proven = True
-        try:
-            with _told_in_our_words(self._server):
-                yield
-        except Unreachable:
-            self._proven = _is_url(self._server)
-            raise
-
-    @contextmanager
     def stream(self, request: Request) -> Iterator[Streamed]:
-        with self._talking():
+        with _told_in_our_words(self._server):
             built = _build(self._http, request, SILENCE_S)
             answer = self._http.send(built, stream=True)
             try:
@@ -187,8 +172,20 @@ def _told_in_our_words(server: str) -> Iterator[None]:
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        _close_unconnected(error)
         raise Unreachable(f"no daemon answers at {server}", fix="flowdapt up") from error
     except httpx.TimeoutException as error:
         raise TimedOut(f"no answer from {server} in time", fix="flowdapt status") from error
     except httpx.TransportError as error:
         raise ConnectionLost(f"the connection to {server} broke: {error}") from error
+
+
+def _close_unconnected(error: BaseException | None) -> None:
+    """Close the socket that a refused connection to a path leaves open: only httpcore's frames know it."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_globals.get("__name__", "").startswith("httpcore."):
+                for value in frame.f_locals.values():
+                    if isinstance(value, socket.socket):
+                        value.close()
+        error = error.__cause__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-import warnings
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from flowdapt.client import Client
 from flowdapt.domain import errors
 from flowdapt.domain.run import Run, RunState
+from flowdapt.paths import find_paths
 from tests.client.fake_daemon import FakeDaemon, answer, hang_up, problem, run, stream
 
 if TYPE_CHECKING:
@@ -64,17 +65,21 @@ def test_what_is_not_safe_to_repeat_is_not_repeated(client: Client, fake: FakeDa
     assert len(fake.asked) == 1
 
 
-def test_nobody_there_is_said_at_once(flowdapt_home: object) -> None:
-    fix = None
-    with warnings.catch_warnings():
-        # httpcore leaves the socket of a refused connection to the collector.
-        warnings.simplefilter("ignore", ResourceWarning)
-        try:
-            Client().status()
-        except errors.Unreachable as error:
-            fix = error.fix
-        gc.collect()
-    assert fix == "flowdapt up"
+@pytest.mark.filterwarnings("error::ResourceWarning")
+@pytest.mark.parametrize("left", ["no socket", "a socket that nobody hears"])
+def test_nobody_there_is_said_at_once_and_nothing_stays_open(
+    flowdapt_home: object, left: str
+) -> None:
+    path = find_paths().socket
+    if left != "no socket":
+        path.parent.mkdir(parents=True)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    with pytest.raises(errors.Unreachable) as caught, Client() as client:
+        client.status()
+    assert caught.value.fix == "flowdapt up"
+    del caught
+    gc.collect()
 
 
 def test_waiting_asks_until_the_run_has_ended(client: Client, fake: FakeDaemon) -> None:
