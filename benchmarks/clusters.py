@@ -70,8 +70,6 @@ class DaskBelow(EngineBelow):
     def __init__(self) -> None:
         from distributed import Client, Nanny, Scheduler, SpecCluster
 
-        from flowdapt.plugins.executors.dask.node import pass_by_name
-
         os.environ["PYTHONPATH"] = str(Path.cwd())
         here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
         workers = {
@@ -81,8 +79,6 @@ class DaskBelow(EngineBelow):
         scheduler = {"cls": Scheduler, "options": {**here, "dashboard": False}}
         self._cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=50)
         self._client = Client(self._cluster)
-        # As in a cluster that flowdapt starts on one machine; what the raw tasks pass stays as it is.
-        self._client.run(pass_by_name)
         self.address = str(self._cluster.scheduler_address)
 
     def one(self) -> None:

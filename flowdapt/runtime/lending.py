@@ -1,11 +1,12 @@
 """Decide whether memory passes between processes of one machine by name, in the place of its bytes.
 
-Only for processes that we started and that trust each other. What is offered stays for a while, until
+Only between processes of one user, who are told so by whoever saw all their machines. What is offered stays for a while, until
 the other one has opened it; whoever takes it then has it for as long as it likes.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from flowdapt.runtime.areas import Area
 
-__all__ = ["is_on", "lend", "lend_on_this_machine", "whole"]
+__all__ = ["is_on", "lend", "machine", "pass_by_name", "whole"]
 
 # The other side opens it as soon as the message is read: milliseconds, unless its loop stands still.
 OFFERED_S = 10.0
@@ -31,10 +32,20 @@ _bytes = 0
 _here = threading.local()
 
 
-def lend_on_this_machine() -> None:
-    """Pass large values by name from now on: all who get them run here, as this user."""
-    global _on  # noqa: PLW0603  (one process, one cluster: set once, when it starts)
-    _on = True
+def machine() -> str:
+    """Return what those processes have in common that may open each other's memory; empty: none may."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            kernel = file.read().strip()
+        return f"{kernel}/{os.stat('/proc/self/ns/pid').st_ino}/{os.getuid()}"
+    except OSError:  # not Linux
+        return ""
+
+
+def pass_by_name(on: bool = True) -> None:
+    """Pass large values by name from now on, or no more: all who get them run here, as this user."""
+    global _on  # noqa: PLW0603  (one process, one cluster)
+    _on = on
 
 
 def is_on() -> bool:

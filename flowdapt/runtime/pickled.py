@@ -7,7 +7,6 @@ little as the cluster can.
 from __future__ import annotations
 
 import pickle
-import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -35,14 +34,16 @@ _open_areas = 0
 
 
 class Pickled:
-    """One value, as it is kept and moved. `codec` is that of its reference; JSON has no buffers."""
+    """One value, as it is kept and moved. `codec` is that of its reference; JSON has no buffers.
 
-    __slots__ = ("__weakref__", "_area", "_counted", "buffers", "codec", "head")
+    What lies in an area is mapped when somebody here looks into it: most only pass it on.
+    """
+
+    __slots__ = ("__weakref__", "_area", "_content", "_counted", "codec")
 
     def __init__(self, head: Piece, buffers: Sequence[Piece] = (), codec: Codec = "pickle") -> None:
-        self.head = head
-        self.buffers = tuple(buffers)
         self.codec = codec
+        self._content: tuple[Piece, tuple[Piece, ...]] | None = (head, tuple(buffers))
         self._area: Area | None = None
         self._counted = False
 
@@ -69,8 +70,20 @@ class Pickled:
         return cls(*values.read_pickle(ref, root))
 
     @property
+    def head(self) -> Piece:
+        """Its text, or its pickle."""
+        return self._look()[0]
+
+    @property
+    def buffers(self) -> tuple[Piece, ...]:
+        """What its pickle leaves out."""
+        return self._look()[1]
+
+    @property
     def size_bytes(self) -> int:
-        """What its text, or its pickle and buffers, weigh."""
+        """What its text, or its pickle and buffers, weigh; of an area all of it."""
+        if self._content is None and self._area is not None:
+            return self._area.size
         return len(self.head) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
 
     def load(self) -> Any:
@@ -101,15 +114,25 @@ class Pickled:
 
     def _settle(self, area: Area) -> None:
         global _open_areas  # noqa: PLW0603  (descriptors are the process's)
-        content = area.map() if area.size else memoryview(b"")
-        if self.codec == "pickle":
-            self.head, buffers = take_apart(content, *pickle_in(content, "what the worker made"))
-            self.buffers = tuple(buffers)
-        else:
-            self.head = content
+        self._area, self._content = area, None
         if area.size >= _AREA_MIN_BYTES and _open_areas < _AREAS_MAX:
-            self._area, self._counted = area, True
+            self._counted = True
             _open_areas += 1
+        else:
+            self._look()
+            self._area = None
+
+    def _look(self) -> tuple[Piece, tuple[Piece, ...]]:
+        if self._content is None:
+            area = self._area
+            assert area is not None
+            content = area.map() if area.size else memoryview(b"")
+            if self.codec == "pickle":
+                head, buffers = take_apart(content, *pickle_in(content, "what the worker made"))
+                self._content = head, tuple(buffers)
+            else:
+                self._content = content, ()
+        return self._content
 
     def __del__(self) -> None:
         global _open_areas  # noqa: PLW0603  (as above)
@@ -129,7 +152,7 @@ class Pickled:
         return _rebuild, (self.codec, *parts)
 
     def __sizeof__(self) -> int:
-        return object.__sizeof__(self) + sys.getsizeof(self.buffers) + self.size_bytes
+        return object.__sizeof__(self) + self.size_bytes
 
 
 def _rebuild(codec: Codec, head: Piece, *buffers: Piece) -> Pickled:

@@ -43,6 +43,10 @@ def forget(key: str) -> bool:
     return objects.exists(key, strategy="cluster_memory")
 
 
+def length_of(values: list[str]) -> int:
+    return len(values[0])
+
+
 def save() -> str:
     from flowdapt.runtime import artifacts
 

@@ -62,21 +62,25 @@ class OutsideDask:
             return ""
         return str(found["address"])
 
-    def add_worker(self) -> subprocess.Popen[bytes]:
-        """Start a worker; return its process, or that of its nanny."""
+    def add_worker(self, *words: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start a worker; return its process, or that of its nanny. `before` goes before the command."""
         worker = self._start(
             "dask_worker",
             self.address,
+            *words,
             *["--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard"],
             *["--nanny" if self._nannies else "--no-nanny"],
             *["--local-directory", str(self.folder), *self._options],
+            before=before,
         )
         self.workers.append(worker)
         return worker
 
-    def _start(self, module: str, *words: str) -> subprocess.Popen[bytes]:
+    def _start(
+        self, module: str, *words: str, before: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.{module}", *words],
+            [*before, sys.executable, "-m", f"distributed.cli.{module}", *words],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -30,7 +30,9 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 class OutsideRay:
     """A head with two CPUs; it and its parts can be killed."""
 
-    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, options: Sequence[str] = (), *, before: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.token_file = folder / "token"
@@ -38,7 +40,15 @@ class OutsideRay:
         self._log = (folder / "log").open("wb")
         self.head = subprocess.Popen(
             [
-                *[sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"],
+                *[
+                    *before,
+                    sys.executable,
+                    "-m",
+                    "ray.scripts.scripts",
+                    "start",
+                    "--head",
+                    "--block",
+                ],
                 *["--node-ip-address=127.0.0.1", f"--port={self.port}", "--num-cpus=2"],
                 *["--include-dashboard=false", f"--temp-dir={folder}", "--disable-usage-stats"],
                 *[f"--object-store-memory={256 * 1024 * 1024}", *options],
@@ -102,11 +112,11 @@ class OutsideRay:
 
 
 @contextmanager
-def outside_ray(options: Sequence[str] = ()) -> Iterator[OutsideRay]:
-    """Run a cluster for a `with` block; Ray's sockets need a short path."""
+def outside_ray(options: Sequence[str] = (), *, before: Sequence[str] = ()) -> Iterator[OutsideRay]:
+    """Run a cluster for a `with` block; Ray's sockets need a short path. `before` goes before the command."""
     folder = Path(tempfile.mkdtemp(prefix="fray-", dir="/tmp"))
     try:
-        cluster = OutsideRay(folder, options)
+        cluster = OutsideRay(folder, options, before=before)
         try:
             yield cluster
         finally:

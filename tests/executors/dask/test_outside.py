@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from distributed import Client
 from pydantic import ValidationError
 
 from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.domain.task import Lost
 from flowdapt.plugins.executors.dask.executor import DaskExecutor
 from flowdapt.plugins.executors.dask.options import DaskOptions
+from flowdapt.runtime import lending
 from flowdapt.testing.executor_calls import RunsExecutor, until
 from tests.clusters.dask import OutsideDask, outside_dask
+from tests.clusters.elsewhere import elsewhere
 from tests.clusters.ports import silent_server
 from tests.clusters.promises import BODIES, OwnFiles, keep
 
@@ -114,6 +117,27 @@ class TestLosses(_OnOutside):
             async with self.joined(cluster) as bench:
                 took = await bench.cancelled(bench.call("nothing"), lambda: True)
                 assert took < 1.0
+
+
+class TestNames(_OnOutside):
+    async def test_values_pass_by_name_until_a_worker_of_another_machine_comes(self) -> None:
+        with outside_dask(workers=0) as cluster:
+            cluster.add_worker("--resources", "here=1")
+            async with self.joined(cluster) as bench:
+                await until(lambda: bool(bench.executor.capacity().custom))
+                await until(lambda: _pass_by_name(cluster) == [True])
+                near = bench.call("everything", "x" * 3_000_000, resources={"here": 1})
+                made = (await bench.finished(near)).value
+                cluster.add_worker("--resources", "far=1", before=elsewhere())
+                await until(lambda: _pass_by_name(cluster) == [False, False])
+                far = bench.call(f"{BODIES}:length_of", made, resources={"far": 1})
+                assert await bench.value(far) == 3_000_000
+
+
+def _pass_by_name(cluster: OutsideDask) -> list[bool]:
+    """Ask the workers as another client of the cluster would."""
+    with Client(cluster.address, set_as_default=False, timeout="10s") as client:
+        return list(client.run(lending.is_on).values())
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ def _offered(value: object) -> tuple[Area, Lent]:
 
 
 def test_a_value_outlives_whoever_offered_it_until_its_run_is_forgotten() -> None:
-    copies = Copies(10**6)
+    copies = Copies(10**6, by_name=True)
     area, lent = _offered(["x" * 1000])
     copies.take("handle", "run", lent)
     area.close()
@@ -40,11 +40,11 @@ def test_memory_that_another_value_took_over_is_not_mistaken_for_it() -> None:
     other, _ = _offered([2])
     os.dup2(other.fd, area.fd)
     with pytest.raises(FileNotFoundError):
-        Copies(10**6).take("handle", "run", lent)
+        Copies(10**6, by_name=True).take("handle", "run", lent)
 
 
 def test_what_is_passed_by_name_is_bounded() -> None:
-    copies = Copies(1500)
+    copies = Copies(1500, by_name=True)
     kept = []
     for number in range(2):
         assert copies.has_room()
@@ -54,4 +54,18 @@ def test_what_is_passed_by_name_is_bounded() -> None:
     assert not copies.has_room()
     copies.forget("run-0")
     assert copies.has_room()
-    assert not Copies(0).has_room()
+
+
+def test_for_somebody_on_another_machine_a_value_moves_to_the_store() -> None:
+    copies = Copies(10**6, by_name=True)
+    area, lent = _offered(["x" * 1000])
+    copies.take("handle", "run", lent)
+    area.close()
+    copies.by_name = False
+    assert not copies.has_room()
+    copy = copies["handle"]
+    copy.move("node", lambda kept: kept.load())
+    assert copy.lent() is None
+    assert copy.ref == ["x" * 1000]
+    assert copies.holds("handle", ("node",))
+    assert not copies.holds("handle", ())

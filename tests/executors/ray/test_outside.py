@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -15,8 +16,9 @@ from flowdapt.domain.task import Lost
 from flowdapt.plugins.executors.ray.executor import RayExecutor
 from flowdapt.plugins.executors.ray.options import RayOptions
 from flowdapt.testing.executor_calls import RunsExecutor, lines_of, until
+from tests.clusters.elsewhere import elsewhere
 from tests.clusters.ports import free_port, silent_server
-from tests.clusters.promises import BODIES, LARGE, OwnFiles, keep
+from tests.clusters.promises import BODIES, LARGE, OwnFiles, children, keep
 from tests.clusters.ray import LOOPBACK, OutsideRay, outside_ray
 from tests.waiting import eventually
 
@@ -180,14 +182,41 @@ class TestShared(_OnOutside):
             failed = await bench.failed(bench.call("nothing", resources={"cpus": 65.0}))
             assert "one node has 64 at most" in failed.error.message
 
-    async def test_a_large_result_is_written_by_a_worker(self, shared: OutsideRay) -> None:
+    async def test_a_large_result_stays_in_memory_that_is_passed_by_name(
+        self, shared: OutsideRay
+    ) -> None:
         async with self.joined(shared) as bench:
-            large = (await bench.finished(bench.call("everything", LARGE))).value
-            assert (large.kind, bool(large.handle)) == ("cluster", True)
-            assert bench.executor.holds(large.handle)
-            stored = await bench.executor.store(large, "run/large")
-            await bench.executor.forget(bench.run)
-            assert bench.decode(stored) == [LARGE]
+            assert await self._stored(bench) == 1
+
+    async def _stored(self, bench: Bench) -> int:
+        """Keep a large result and store it; return how many of them lie in the bridge's hands."""
+        large = (await bench.finished(bench.call("everything", LARGE))).value
+        assert (large.kind, bool(large.handle)) == ("cluster", True)
+        assert bench.executor.holds(large.handle)
+        areas = sum(_areas(process) for process in children() if "bridge" in _command(process))
+        taken = bench.call(f"{BODIES}:length_of", large)
+        assert await bench.value(taken) == len(LARGE)
+        stored = await bench.executor.store(large, "run/large")
+        await bench.executor.forget(bench.run)
+        assert bench.decode(stored) == [LARGE]
+        return areas
+
+    async def test_on_another_machine_a_large_result_goes_to_the_store(self) -> None:
+        with outside_ray(before=elsewhere()) as cluster:
+            async with self.joined(cluster) as bench:
+                assert await self._stored(bench) == 0
+
+
+def _command(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def _areas(process: psutil.Process) -> int:
+    """Count the areas that a process holds open."""
+    names = [str(entry.readlink()) for entry in Path(f"/proc/{process.pid}/fd").iterdir()]
+    return sum("memfd:flowdapt" in name for name in names)
 
 
 @pytest.mark.parametrize(

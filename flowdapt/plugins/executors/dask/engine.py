@@ -24,14 +24,17 @@ from flowdapt.domain.task import Lost, ValueRef
 from flowdapt.plugins.bridge import endings
 from flowdapt.plugins.bridge.engine import Engine, Report, Say
 from flowdapt.plugins.bridge.lifting import Lifter
+from flowdapt.plugins.bridge.neighbours import Neighbours
 from flowdapt.plugins.executors.dask import checks, remote
 from flowdapt.plugins.executors.dask.cluster import LocalCluster
+from flowdapt.plugins.executors.dask.node import pass_values
 from flowdapt.plugins.executors.dask.running import RunningTask, WorkerGone
 from flowdapt.plugins.executors.dask.shares import Labels
 from flowdapt.plugins.executors.dask.state import state_of
 from flowdapt.runtime.bundle import Packer
 from flowdapt.runtime.frames import read_message
 from flowdapt.runtime.host_memory import scope_of
+from flowdapt.runtime.lending import machine
 from flowdapt.runtime.verdicts import lost
 
 if TYPE_CHECKING:
@@ -73,6 +76,7 @@ class DaskEngine(Engine):
         self._loops: list[asyncio.Task[None]] = []
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._shares_files = self._shares_memory = True
+        self._neighbours: Neighbours | None = None
         self._lifter: Lifter[Future[Any]] | None = None
 
     def _start_here(self, options: DaskOptions) -> LocalCluster:
@@ -122,6 +126,10 @@ class DaskEngine(Engine):
                 self._environment.artifacts_url, shares_files=self._shares_files
             ),
         )
+        if self._shares_files and self._cluster is None:
+            self._neighbours = Neighbours(self._machines, self._pass_values)
+            self._neighbours.see(self._workers)
+            await self._neighbours.settle()
         if not self._shares_files:
             where = self._environment
             packer = Packer(
@@ -155,6 +163,8 @@ class DaskEngine(Engine):
     async def close(self) -> None:
         for loop in self._loops:
             loop.cancel()
+        if self._neighbours is not None:
+            self._neighbours.close()
         self._copies.clear()
         client = getattr(self, "_client", None)
         if client is not None:
@@ -198,8 +208,17 @@ class DaskEngine(Engine):
         identity = await self._client.scheduler.identity(n_workers=-1)
         self._workers = identity["workers"]
         self._labels = Labels(self._workers, self._labels.most)
+        if self._neighbours is not None:
+            self._neighbours.see(self._workers)
         running = {task.address: task.task_key for task in self._tasks.values() if task.address}
         self._report(state_of(self._workers, running, self._options, self._cluster))
+
+    async def _machines(self, workers: list[str]) -> Mapping[str, str]:
+        answers = await self._client.run(machine, workers=workers, on_error="return")
+        return {worker: told for worker, told in answers.items() if isinstance(told, str)}
+
+    async def _pass_values(self, by_name: bool) -> None:
+        await self._client.run(pass_values, by_name=by_name, on_error="return")
 
     # -- tasks ---------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ for it holds the key of the cluster.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import sys
@@ -19,7 +20,7 @@ from flowdapt.runtime.descendants import die_with
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CONFIG", "LOOPBACK", "NodeSpec", "main", "pass_by_name"]
+__all__ = ["CONFIG", "LOOPBACK", "NodeSpec", "main", "pass_values"]
 
 # No pages, nothing that runs beside the tasks, short logs: this cluster serves one daemon.
 CONFIG: Mapping[str, Any] = {
@@ -48,7 +49,7 @@ async def _serve(spec: NodeSpec) -> None:
     from distributed.security import Security
 
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    pass_by_name()
+    pass_values(by_name=True)
     with dask.config.set(dict(CONFIG)):
         async with Worker(
             spec.scheduler,
@@ -65,8 +66,8 @@ async def _serve(spec: NodeSpec) -> None:
             await worker.finished()
 
 
-def pass_by_name() -> None:
-    """Hand values to the other workers, which are all here, without their bytes; to the disk with them."""
+def pass_values(*, by_name: bool) -> None:
+    """Hand values to the other workers without their bytes where all are here; to the disk with them."""
     import distributed.spill
 
     from flowdapt.runtime import lending
@@ -75,12 +76,14 @@ def pass_by_name() -> None:
     spill: Any = distributed.spill
     write = spill.serialize_bytelist
 
+    @functools.wraps(write)
     def write_whole(*args: Any, **more: Any) -> Any:
         with lending.whole():
             return write(*args, **more)
 
-    spill.serialize_bytelist = write_whole
-    lending.lend_on_this_machine()
+    if not hasattr(write, "__wrapped__"):
+        spill.serialize_bytelist = write_whole
+    lending.pass_by_name(by_name)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from flowdapt.plugins.executors.ray.session import in_thread
 from flowdapt.plugins.executors.ray.shares import Labels
 from flowdapt.runtime.bundle import plugin_sources
 from flowdapt.runtime.facts import facts
+from flowdapt.runtime.lending import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from flowdapt.plugins.executors.ray.options import RayOptions
     from flowdapt.plugins.executors.ray.shares import Node
 
-__all__ = ["rows", "sees_files"]
+__all__ = ["machines", "rows", "sees_files"]
 
 _GIB = 1024**3
 _LOOK_S = 20.0
@@ -48,19 +49,26 @@ async def sees_files(root: str, options: RayOptions, nodes: Iterable[str]) -> bo
     return bool(seen) and all(found is not None and found[1] == word for found in seen.values())
 
 
+async def machines(nodes: Iterable[str]) -> dict[str, str]:
+    """Return on which machine each node stands, as far as they answer."""
+    seen = await _ask_from(nodes, ray.remote(machine))
+    return {node: told for node, told in seen.items() if isinstance(told, str)}
+
+
 async def _look_from(nodes: Iterable[str], probe: str = "") -> Seen:
     """Look from each node; None: nothing of flowdapt can be run there, or it takes too long."""
-    function = ray.remote(look)
+    return await _ask_from(nodes, ray.remote(look), probe)
 
-    async def one(node: str) -> tuple[dict[str, Any], str] | None:
+
+async def _ask_from(nodes: Iterable[str], function: Any, *args: Any) -> dict[str, Any]:
+    async def one(node: str) -> Any:
         there = NodeAffinitySchedulingStrategy(node, soft=False)
-        asked = function.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote(probe)
+        asked = function.options(num_cpus=0, max_retries=0, scheduling_strategy=there)
         try:
             async with asyncio.timeout(_LOOK_S):
-                seen: tuple[dict[str, Any], str] = await asked
+                return await asked.remote(*args)
         except Exception:
             return None
-        return seen
 
     chosen = list(nodes)[:_LOOKS_MAX]
     return dict(zip(chosen, await asyncio.gather(*map(one, chosen)), strict=True))

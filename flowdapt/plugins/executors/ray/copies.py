@@ -1,7 +1,8 @@
 """Decide where the live copies of values are: in Ray's store, or in memory that workers here pass by name.
 
-Workers of this machine offer a large result as the memory that their child wrote; the bridge opens it, and
-lends it to whoever takes the value. So it is never copied. Beyond a bound values go to Ray's store.
+While all nodes stand on this machine, workers offer a large result as the memory that their child wrote; the
+bridge opens it, and lends it to whoever takes the value. So it is never copied. Beyond a bound, or when a node
+of another machine has come, values go to Ray's store.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from flowdapt.runtime.areas import Area
 from flowdapt.runtime.pickled import Pickled
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
     from flowdapt.domain.task import ValueRef
     from flowdapt.runtime.pickled import Codec
@@ -40,6 +41,13 @@ class Copy:
             return None
         return Lent(self.area.path, self.area.inode, self.codec)
 
+    def move(self, node: str, put: Callable[[Pickled], Any]) -> None:
+        """Move it to the store, by the node that we joined, for whoever cannot open our memory."""
+        area = self.area
+        if area is not None:
+            self.ref, self.node = put(Pickled.in_area(area, self.codec)), node
+            self.area = None
+
     def write(self, ref: ValueRef, root: str, name: str) -> ValueRef:
         """Write it to a file below the values' root; it must be in memory here."""
         assert self.area is not None
@@ -47,14 +55,17 @@ class Copy:
 
 
 class Copies(dict[str, Copy]):
-    """Those of all runs, by their handles."""
+    """Those of all runs, by their handles. `by_name`: everybody who takes one can open our memory."""
 
-    def __init__(self, lends_max_bytes: int) -> None:
+    def __init__(self, lends_max_bytes: int, *, by_name: bool) -> None:
         super().__init__()
         self._max_bytes = lends_max_bytes
+        self.by_name = by_name
 
     def has_room(self) -> bool:
         """Say whether the next value may be passed by name."""
+        if not self.by_name:
+            return False
         lent = [copy.area.size for copy in self.values() if copy.area is not None]
         return len(lent) < _LENT_MAX and sum(lent) < self._max_bytes
 

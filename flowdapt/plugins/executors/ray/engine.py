@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import secrets
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +23,7 @@ from flowdapt.domain.task import ValueRef
 from flowdapt.plugins.bridge import endings
 from flowdapt.plugins.bridge.engine import Engine, Report, Say
 from flowdapt.plugins.bridge.lifting import Lifter
+from flowdapt.plugins.bridge.neighbours import Neighbours
 from flowdapt.plugins.executors.ray import checks, losses, remote
 from flowdapt.plugins.executors.ray.copies import Copies, Copy
 from flowdapt.plugins.executors.ray.session import Session, in_thread
@@ -58,8 +60,8 @@ class RayEngine(Engine):
         self._numbers = itertools.count(1)
         self._word = secrets.token_hex(4)
         self._running: dict[str, Told] = {}
-        # Only processes of this machine, which a cluster of ours alone is sure to have.
-        self._copies = Copies(options.object_store if self._session.is_ours else 0)
+        self._copies = Copies(options.object_store, by_name=self._session.is_ours)
+        self._neighbours: Neighbours | None = None
         self._nodes: dict[str, Node] = {}
         self._labels = Labels()
         self._home = ""
@@ -87,6 +89,7 @@ class RayEngine(Engine):
         self._listener = Listener(self._running, self._lose)
         await self._look()
         await self._find_files()
+        await self._find_machines()
         loops = (self._listener.listen(), self._keep_looking())
         self._loops = [asyncio.ensure_future(loop) for loop in loops]
 
@@ -103,9 +106,18 @@ class RayEngine(Engine):
             packer = Packer(here.user_modules, here.python_path, apart=apart)
             self._lifter = Lifter(here.values_root, packer, self.holds, _put)
 
+    async def _find_machines(self) -> None:
+        # Of a client server we do not know where it puts what it is given.
+        if self._shares_files and not (self._session.is_ours or self._options.by_client):
+            self._neighbours = Neighbours(checks.machines, self._pass_values)
+            self._neighbours.see(self._nodes)
+            await self._neighbours.settle()
+
     async def close(self) -> None:
         for loop in self._loops:
             loop.cancel()
+        if self._neighbours is not None:
+            self._neighbours.close()
         self._copies.clear()
         await self._session.close(gone=self._lost.done())
 
@@ -135,8 +147,14 @@ class RayEngine(Engine):
         nodes = living(await in_thread(ray.nodes))
         self._nodes = {str(node["NodeID"]): node for node in nodes}
         self._labels = Labels(nodes, self._options.grows_to)
+        if self._neighbours is not None:
+            self._neighbours.see(self._nodes)
+            await self._pass_values(self._neighbours.are_here)
         running = {told.node: told.task_key for told in self._running.values() if told.node}
         self._report(state_of(nodes, self._labels, running))
+
+    async def _pass_values(self, by_name: bool) -> None:
+        self._copies.by_name = by_name
 
     # -- tasks ---------------------------------------------------------------------------------------
 
@@ -151,7 +169,7 @@ class RayEngine(Engine):
                 sha256, code = await self._lifter.code(call.run.uid)
             except (TooLarge, DamagedValue) as error:
                 return endings.refused(call, error)
-        held, lent, missing = self._inputs(call)
+        held, lent, missing = await self._inputs(call)
         if missing:
             return endings.missing(call, missing)
         errand = remote.Errand(
@@ -185,7 +203,9 @@ class RayEngine(Engine):
         number = f"{self._word}.{next(self._numbers)}"
         return f"flowdapt/{call.run.uid}/{call.stage}{start}/{attempt}/{number}"
 
-    def _inputs(self, call: TaskCall) -> tuple[dict[str, Any], dict[str, remote.Lent], list[str]]:
+    async def _inputs(
+        self, call: TaskCall
+    ) -> tuple[dict[str, Any], dict[str, remote.Lent], list[str]]:
         """Return the live copies that the call needs, and the handles that nothing stands for."""
         refs = (*call.args, call.run.input)
         handles = {handle for ref in refs for handle in handles_of(ref)}
@@ -193,6 +213,8 @@ class RayEngine(Engine):
         lent: dict[str, remote.Lent] = {}
         for handle in filter(self.holds, handles):
             copy = self._copies[handle]
+            if copy.area is not None and not self._copies.by_name:
+                await in_thread(partial(copy.move, self._home, ray.put))
             if (by_name := copy.lent()) is not None:
                 lent[handle] = by_name
             else:

@@ -23,7 +23,8 @@ class RayOptions(ClusterOptions):
     tls_ca, tls_cert, tls_key  files that prove the cluster to us and us to the cluster.
     gpus          GPUs of a cluster started here; none given: those that Ray finds.
     resources     what a cluster started here has besides, by the name that stages ask for.
-    object_store  memory for results of a cluster started here; beyond it they go to the disk.
+    object_store  memory for results of a cluster started here, or of one that stands on this machine
+                  alone; beyond it they go to Ray's store, and its disk.
     grows_to      what a cluster that scales by itself can have in all: tasks are given to it up to that.
     """
 
