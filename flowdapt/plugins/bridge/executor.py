@@ -20,7 +20,7 @@ from flowdapt.domain.task import Finished, Lost, Started
 from flowdapt.plugins.bridge import wire
 from flowdapt.plugins.bridge.launch import BridgeProcess
 from flowdapt.plugins.ending import Guard, new_mark, sweep_stale
-from flowdapt.ports.executor import Capacity, Executor, Scale, WorkerInfo
+from flowdapt.ports.executor import Capabilities, Capacity, Executor, Scale, WorkerInfo
 from flowdapt.runtime.verdicts import lost
 
 if TYPE_CHECKING:
@@ -43,6 +43,14 @@ _LAST_ERRORS = 20
 class BridgedExecutor(Executor):
     """An executor whose cluster's client lives in the bridge."""
 
+    # What `runtime/hosted.py` gives to whoever's workers run bodies by it.
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        kills_on_cancel=True,
+        isolates_crashes=True,
+        streams_logs=True,
+        fresh_process=True,
+        keeps_results=True,
+    )
     engine: ClassVar[str]
 
     def __init__(self, options: Any, environment: WorkerEnvironment) -> None:

@@ -15,7 +15,7 @@ from flowdapt.domain.finding import Finding
 from flowdapt.domain.handles import handles_of
 from flowdapt.plugins.bridge.engine import Engine, Report, Say, State
 from flowdapt.plugins.bridge.executor import BridgedExecutor
-from flowdapt.ports.executor import Capabilities, Capacity, Scale, WorkerInfo
+from flowdapt.ports.executor import Capacity, Scale, WorkerInfo
 from flowdapt.runtime.frames import read_message
 from flowdapt.runtime.hosted import Hosted
 
@@ -120,13 +120,6 @@ class ThreadExecutor(BridgedExecutor):
     """The executor of that engine."""
 
     kind: ClassVar[str] = "threads"
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        kills_on_cancel=True,
-        isolates_crashes=True,
-        streams_logs=True,
-        fresh_process=True,
-        keeps_results=True,
-    )
     options: ClassVar[type[BaseModel] | None] = ThreadOptions
     engine: ClassVar[str] = f"{__name__}:ThreadEngine"
 

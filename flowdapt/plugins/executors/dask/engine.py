@@ -210,7 +210,7 @@ class DaskEngine(Engine):
         self._labels = Labels(self._workers, self._labels.most)
         if self._neighbours is not None:
             self._neighbours.see(self._workers)
-        running = {task.address: task.task_key for task in self._tasks.values() if task.address}
+        running = {task.place: task.task_key for task in self._tasks.values() if task.place}
         self._report(state_of(self._workers, running, self._options, self._cluster))
 
     async def _machines(self, workers: list[str]) -> Mapping[str, str]:

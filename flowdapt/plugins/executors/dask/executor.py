@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from flowdapt.plugins.bridge.executor import BridgedExecutor
 from flowdapt.plugins.executors.dask.options import DaskOptions
-from flowdapt.ports.executor import Capabilities
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -18,12 +17,5 @@ class DaskExecutor(BridgedExecutor):
     """Runs tasks on a Dask cluster; results stay there between stages."""
 
     kind: ClassVar[str] = "dask"
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        kills_on_cancel=True,
-        isolates_crashes=True,
-        streams_logs=True,
-        fresh_process=True,
-        keeps_results=True,
-    )
     options: ClassVar[type[BaseModel] | None] = DaskOptions
     engine: ClassVar[str] = "flowdapt.plugins.executors.dask.engine:DaskEngine"

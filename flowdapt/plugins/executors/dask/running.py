@@ -6,36 +6,29 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from flowdapt.runtime.frames import read_message
+from flowdapt.plugins.bridge.hearing import Hearing
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from distributed import Future
 
-    from flowdapt.domain.task import TaskEvent
     from flowdapt.plugins.bridge.engine import Say
 
 __all__ = ["RunningTask", "WorkerGone"]
-
-_WORDS_S = 2.0
 
 
 class WorkerGone(Exception):
     """The worker of a task that had begun is no more; the message says how."""
 
 
-class RunningTask:
-    """What is known of one task while it runs."""
+class RunningTask(Hearing):
+    """What is known of one task while it runs. `ended`: the worker said that nothing more comes."""
 
     def __init__(self, task_key: str, say: Say) -> None:
-        self.task_key = task_key
-        self.address = ""
+        super().__init__(task_key, say)
         self.ended = asyncio.Event()
-        self._say = say
         self._begun = asyncio.Event()
-        self._count = 0
-        self._stirred = asyncio.Event()
         self._stirred_gone = asyncio.Event()
         self._gone: asyncio.Task[str] | None = None
 
@@ -57,28 +50,13 @@ class RunningTask:
             waiting.cancel()
             going.cancel()
 
-    def hear(self, address: str, number: int, body: bytes) -> None:
-        self.address = address
+    def hear(self, place: str, number: int, body: bytes) -> None:
         self._begun.set()
-        if not body:
+        if body:
+            super().hear(place, number, body)
+        else:
+            self.place = place
             self.ended.set()
-            return
-        self.tell(read_message(body))
-        self._count = number + 1
-        self._stirred.set()
-
-    def tell(self, events: Any) -> None:
-        said: list[TaskEvent] = list(events)
-        if said:
-            self._say(said)
-
-    async def heard(self, count: int) -> None:
-        """Wait until so many words came, a bounded time."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_WORDS_S):
-                while self._count < count:
-                    self._stirred.clear()
-                    await self._stirred.wait()
 
     async def begins(self, seconds: float) -> bool:
         with suppress(TimeoutError):

@@ -22,13 +22,14 @@ from flowdapt.domain.handles import handles_of, only_held
 from flowdapt.domain.task import ValueRef
 from flowdapt.plugins.bridge import endings
 from flowdapt.plugins.bridge.engine import Engine, Report, Say
+from flowdapt.plugins.bridge.hearing import Hearing
 from flowdapt.plugins.bridge.lifting import Lifter
 from flowdapt.plugins.bridge.neighbours import Neighbours
 from flowdapt.plugins.executors.ray import checks, losses, remote
 from flowdapt.plugins.executors.ray.copies import Copies, Copy
 from flowdapt.plugins.executors.ray.session import Session, in_thread
 from flowdapt.plugins.executors.ray.shares import Labels, living, state_of
-from flowdapt.plugins.executors.ray.words import Listener, Told
+from flowdapt.plugins.executors.ray.words import Listener
 from flowdapt.runtime.bundle import Packer
 from flowdapt.runtime.frames import read_message
 
@@ -59,7 +60,7 @@ class RayEngine(Engine):
         self._session = Session(options, self._lose)
         self._numbers = itertools.count(1)
         self._word = secrets.token_hex(4)
-        self._running: dict[str, Told] = {}
+        self._running: dict[str, Hearing] = {}
         self._copies = Copies(options.object_store, by_name=self._session.is_ours)
         self._neighbours: Neighbours | None = None
         self._nodes: dict[str, Node] = {}
@@ -150,7 +151,7 @@ class RayEngine(Engine):
         if self._neighbours is not None:
             self._neighbours.see(self._nodes)
             await self._pass_values(self._neighbours.are_here)
-        running = {told.node: told.task_key for told in self._running.values() if told.node}
+        running = {told.place: told.task_key for told in self._running.values() if told.place}
         self._report(state_of(nodes, self._labels, running))
 
     async def _pass_values(self, by_name: bool) -> None:
@@ -183,7 +184,7 @@ class RayEngine(Engine):
             lent=lent,
             sha256=sha256,
         )
-        told = self._running[errand.handle] = Told(call.task_key, say)
+        told = self._running[errand.handle] = Hearing(call.task_key, say)
         name = f"{call.run.workflow}.{call.stage}"
         function = self._function.options(num_returns=2, max_retries=0, name=name, **asked)
         reply, value = function.remote(_encode(errand), list(held), code, *held.values())
@@ -225,7 +226,7 @@ class RayEngine(Engine):
     async def _outcome(
         self,
         errand: remote.Errand,
-        told: Told,
+        told: Hearing,
         ending: asyncio.Future[bytes | Exception],
         value: Any,
         held: dict[str, Any],

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from flowdapt.plugins.bridge.executor import BridgedExecutor
 from flowdapt.plugins.executors.ray.options import RayOptions
-from flowdapt.ports.executor import Capabilities
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -18,12 +17,5 @@ class RayExecutor(BridgedExecutor):
     """Runs tasks on a Ray cluster; results stay in its object store between stages."""
 
     kind: ClassVar[str] = "ray"
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        kills_on_cancel=True,
-        isolates_crashes=True,
-        streams_logs=True,
-        fresh_process=True,
-        keeps_results=True,
-    )
     options: ClassVar[type[BaseModel] | None] = RayOptions
     engine: ClassVar[str] = "flowdapt.plugins.executors.ray.entry:make_engine"

@@ -4,65 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import exceptions as errors
 
 from flowdapt.plugins.executors.ray.remote import NAMESPACE, Ear
-from flowdapt.runtime.frames import read_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from flowdapt.domain.task import TaskEvent
-    from flowdapt.plugins.bridge.engine import Say
+    from flowdapt.plugins.bridge.hearing import Hearing
 
-__all__ = ["Listener", "Told"]
+__all__ = ["Listener"]
 
-_HEARD_S = 2.0
 _AGAIN_S = 0.5
 # Whoever tells has a call open for the time of one; the listener has one more.
 _CALLS_MAX = 1000
 
 
-class Told:
-    """What a task has told so far."""
-
-    def __init__(self, task_key: str, say: Say) -> None:
-        self.task_key = task_key
-        self.node = ""
-        self._say = say
-        self._count = 0
-        self._stirred = asyncio.Event()
-
-    def hear(self, node: str, number: int, body: bytes) -> None:
-        """Take a word."""
-        self.node = node
-        self._count = number + 1
-        self.tell(read_message(body))
-        self._stirred.set()
-
-    def tell(self, events: Any) -> None:
-        """Pass events on."""
-        said: list[TaskEvent] = list(events)
-        if said:
-            self._say(said)
-
-    async def heard(self, count: int) -> None:
-        """Wait until so many words came, a bounded time."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_HEARD_S):
-                while self._count < count:
-                    self._stirred.clear()
-                    await self._stirred.wait()
-
-
 class Listener:
     """The actor, and what is heard from it. `running` are the tasks by their handle."""
 
-    def __init__(self, running: Mapping[str, Told], lose: Callable[[str], None]) -> None:
+    def __init__(self, running: Mapping[str, Hearing], lose: Callable[[str], None]) -> None:
         self._running = running
         self._lose = lose
         self.name = f"flowdapt-ear-{secrets.token_hex(8)}"
