@@ -42,8 +42,8 @@ from flowdapt.ports.store import LoadedRun, Store
 from flowdapt.ports.values import ValueStore
 from flowdapt.services.attempts import Attempts, SecretSource
 from flowdapt.services.calls import Calls, input_lengths
+from flowdapt.services.checkpoints import Checkpoints
 from flowdapt.services.dispatch import Dispatcher, Ticket
-from flowdapt.services.keeping import Keeping
 
 __all__ = ["DriverTools", "RunDriver", "SecretSource", "parse_definition"]
 
@@ -99,7 +99,9 @@ class RunDriver:
         self._turning = False
         self._stale = False
         self._fold_at: float | None = None
-        self._keeping = Keeping(self.uid, loaded.run.epoch, self._specs, dispatcher, self._wake)
+        self._checkpoints = Checkpoints(
+            self.uid, loaded.run.epoch, self._specs, dispatcher, self._wake
+        )
 
     # -- asked from outside ----------------------------------------------------------------------
 
@@ -156,7 +158,7 @@ class RunDriver:
             nursery.cancel_scope.cancel()
 
     def _over(self) -> bool:
-        drained = self._draining and not (self._scopes or self._keeping.busy)
+        drained = self._draining and not (self._scopes or self._checkpoints.busy)
         return self._stale or drained or (self._machine.run.state.terminal and not self._turning)
 
     async def _turn(self, *, go_on: bool = False) -> tuple[Task, Ticket] | None:
@@ -190,7 +192,7 @@ class RunDriver:
                 self._set_alarm()
 
     def _has_news(self) -> bool:
-        return bool(self._inbox or self._keeping.stored) or self._cancel_reason is not None
+        return bool(self._inbox or self._checkpoints.stored) or self._cancel_reason is not None
 
     def _take_news(self, now: datetime) -> None:
         while self._inbox:
@@ -198,8 +200,8 @@ class RunDriver:
             # What a drain stops goes back to pending: the machine is not to count it.
             if not (self._draining and isinstance(outcome, Cancelled)):
                 self._machine.ended(task, outcome, began, ended)
-        while self._keeping.stored:
-            self._machine.stored(*self._keeping.stored.popleft())
+        while self._checkpoints.stored:
+            self._machine.stored(*self._checkpoints.stored.popleft())
         if self._cancel_reason is not None:
             self._machine.cancel(self._cancel_reason, now)
             self._cancel_reason = None
@@ -262,7 +264,7 @@ class RunDriver:
         if not change.empty:
             await self._commit(step)
             self._announce()
-            self._keeping.look(change.stages, self._nursery)
+            self._checkpoints.look(change.stages, self._nursery)
         failpoint("drive.before_start")
         return self._start_all(step.start, go_on=go_on)
 

@@ -19,7 +19,7 @@ from flowdapt.domain.task import ValueRef
 from flowdapt.domain.workflow import StageSpec
 from flowdapt.services.dispatch import Dispatcher
 
-__all__ = ["Keeping"]
+__all__ = ["Checkpoints"]
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 2
 
 
-class Keeping:
+class Checkpoints:
     """The results of one run that are being stored. `wake` is called when one is."""
 
     def __init__(
