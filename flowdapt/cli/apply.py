@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import amount
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import read_pairs
 from flowdapt.cli.session import Session
@@ -14,6 +13,7 @@ from flowdapt.cli.usage import UsageProblem
 from flowdapt.cli.views import APPLIED_COLUMNS
 from flowdapt.client.endpoints import resources as calls
 from flowdapt.domain.errors import InvalidInput
+from flowdapt.domain.wording import amount
 
 commands = Commands()
 

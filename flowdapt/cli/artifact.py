@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import age, moment, short, size
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import read_bytes
 from flowdapt.cli.session import Session
@@ -17,6 +16,7 @@ from flowdapt.cli.usage import UsageProblem
 from flowdapt.cli.views import text
 from flowdapt.client.endpoints import artifacts as calls
 from flowdapt.domain.errors import NotFound
+from flowdapt.domain.wording import age, moment, short, size
 
 commands = Commands()
 

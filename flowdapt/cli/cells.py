@@ -1,37 +1,13 @@
-"""Decide how a run or stage is written in a cell: state, style, preview; values are `wording`'s."""
+"""Decide how a run or stage is written in a cell: state, style, preview; plain values are `wording`'s."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from flowdapt.domain.wording import (
-    STATE_GLYPHS,
-    age,
-    amount,
-    coarse,
-    duration,
-    moment,
-    parsed,
-    short,
-    size,
-)
+from flowdapt.domain.wording import STATE_GLYPHS, amount, short
 
-__all__ = [
-    "STATE_GLYPHS",
-    "age",
-    "amount",
-    "coarse",
-    "duration",
-    "moment",
-    "parsed",
-    "preview",
-    "short",
-    "shown_state",
-    "size",
-    "state_style",
-    "state_word",
-]
+__all__ = ["amount", "preview", "shown_state", "state_style", "state_word"]
 
 _STATE_STYLES: Mapping[str, str] = {
     "finished": "good", "running": "busy", "failed": "bad", "queued": "dim", "pending": "dim",

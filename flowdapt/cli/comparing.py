@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowdapt.cli.cells import short as cut
 from flowdapt.cli.cells import shown_state
 from flowdapt.cli.tables import Column
+from flowdapt.domain.wording import short as cut
 
 __all__ = ["COMPARE_COLUMNS", "differences"]
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import amount, size
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.offline import new_store, owned_files, sqlite_file
 from flowdapt.cli.session import Session
@@ -14,6 +13,7 @@ from flowdapt.cli.starting import answers
 from flowdapt.cli.tables import Column
 from flowdapt.cli.views import text
 from flowdapt.client.endpoints import system
+from flowdapt.domain.wording import amount, size
 
 commands = Commands()
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import amount, size
 from flowdapt.cli.grammar import Commands, Opt
 from flowdapt.cli.run import submit
 from flowdapt.cli.run_lists import list_runs
@@ -30,6 +29,7 @@ from flowdapt.demo import (
     missing_packages,
 )
 from flowdapt.domain.errors import NotFound, Unavailable
+from flowdapt.domain.wording import amount, size
 
 commands = Commands()
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import size
 from flowdapt.cli.checkup import Finding, examine
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.session import Session
@@ -20,6 +19,7 @@ from flowdapt.cli.tables import Column
 from flowdapt.cli.views import text
 from flowdapt.client.endpoints import system
 from flowdapt.domain.errors import FlowdaptError
+from flowdapt.domain.wording import size
 
 commands = Commands()
 

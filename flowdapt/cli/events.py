@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from flowdapt.cli.cells import moment, short
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import moment_ago, read_document, value_of
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import Column
 from flowdapt.cli.views import error_text, text
 from flowdapt.client.endpoints import system
+from flowdapt.domain.wording import moment, short
 
 commands = Commands()
 _PAGE = 500

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import duration
 from flowdapt.cli.findings import failed_of, show_findings, unreachable
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.lists import EXECUTORS, WORKER_COLUMNS
@@ -13,6 +12,7 @@ from flowdapt.cli.session import Session
 from flowdapt.cli.usage import UsageProblem
 from flowdapt.client.endpoints import executors as calls
 from flowdapt.client.endpoints import system
+from flowdapt.domain.wording import duration
 
 commands = Commands()
 

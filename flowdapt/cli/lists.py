@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flowdapt.cli.cells import short, size
 from flowdapt.cli.tables import Column
 from flowdapt.cli.views import text
 from flowdapt.client.endpoints import executors, system
 from flowdapt.client.wire import Call
+from flowdapt.domain.wording import short, size
 
 __all__ = [
     "EXECUTORS",

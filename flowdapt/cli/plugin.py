@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flowdapt.cli.cells import amount
 from flowdapt.cli.grammar import Commands
 from flowdapt.cli.lists import PLUGINS
 from flowdapt.cli.session import Session
+from flowdapt.domain.wording import amount
 
 commands = Commands()
 

@@ -11,18 +11,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from flowdapt.cli.cells import (
-    amount,
-    coarse,
-    duration,
-    parsed,
-    shown_state,
-    state_style,
-    state_word,
-)
+from flowdapt.cli.cells import shown_state, state_style, state_word
 from flowdapt.cli.screen import Screen
 from flowdapt.cli.views import items_text
 from flowdapt.domain.display import escape_controls
+from flowdapt.domain.wording import amount, coarse, duration, parsed
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from flowdapt.cli.cells import moment
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import Column, draw, fields
 from flowdapt.cli.trigger_page import show_trigger
 from flowdapt.cli.views import RUN_COLUMNS, text
 from flowdapt.client.endpoints import runs as run_calls
+from flowdapt.domain.wording import moment
 
 __all__ = ["show_resource"]
 

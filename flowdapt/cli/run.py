@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import preview, size
+from flowdapt.cli.cells import preview
 from flowdapt.cli.grammar import Arg, Commands, Opt, option_names
 from flowdapt.cli.reading import duration_s, inputs_of, open_pairs, read_pairs
 from flowdapt.cli.run_page import headline, show_value, tell_error, tell_failed_items
@@ -16,6 +16,7 @@ from flowdapt.client.endpoints import runs as calls
 from flowdapt.client.repeating import new_key
 from flowdapt.client.wire import Request
 from flowdapt.domain.errors import InvalidInput
+from flowdapt.domain.wording import size
 
 commands = Commands()
 

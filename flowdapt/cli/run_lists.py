@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flowdapt.cli.cells import amount
 from flowdapt.cli.session import Session
 from flowdapt.cli.usage import UsageProblem, closest
 from flowdapt.client.endpoints import runs as calls
+from flowdapt.domain.wording import amount
 
 __all__ = ["RUN_ORDERS", "delete_runs", "list_runs", "run_order"]
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flowdapt.cli.cells import age, amount, duration, preview, short, size, state_style, state_word
+from flowdapt.cli.cells import preview, state_style, state_word
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import draw, fields
 from flowdapt.cli.views import STAGE_COLUMNS
+from flowdapt.domain.wording import age, amount, duration, short, size
 from flowdapt.domain.yaml_writing import to_yaml
 
 __all__ = ["headline", "show_error", "show_run", "show_value", "tell_error", "tell_failed_items"]

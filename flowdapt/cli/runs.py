@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import moment, state_style, state_word
+from flowdapt.cli.cells import state_style, state_word
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import count, duration_s, moment_ago, read_pairs, run_state
 from flowdapt.cli.run import print_result, report
@@ -17,6 +17,7 @@ from flowdapt.cli.views import METRIC_COLUMNS, RUN_COLUMNS, error_text, text
 from flowdapt.cli.waiting import outcome_code, wait_for
 from flowdapt.client.endpoints import runs as calls
 from flowdapt.client.repeating import new_key
+from flowdapt.domain.wording import moment
 
 commands = Commands()
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import amount, coarse, size
 from flowdapt.cli.grammar import Arg, Commands
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import Column, fields
 from flowdapt.cli.views import text
 from flowdapt.client.endpoints import system
+from flowdapt.domain.wording import amount, coarse, size
 
 commands = Commands()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import amount
 from flowdapt.cli.complaint import complain
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.reading import count, duration_s, fire_state, read_bytes
@@ -29,6 +28,7 @@ from flowdapt.cli.waiting import outcome_code, wait_for
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.client.endpoints import triggers as calls
 from flowdapt.domain.errors import FlowdaptError, InvalidDocument
+from flowdapt.domain.wording import amount
 
 commands = Commands()
 

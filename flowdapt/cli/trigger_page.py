@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from flowdapt.cli.cells import age, amount, coarse, moment, parsed, short
 from flowdapt.cli.screen import Screen
 from flowdapt.cli.session import Session
 from flowdapt.cli.tables import Column, Row, draw, fields
 from flowdapt.cli.views import text
 from flowdapt.client.endpoints import runs as run_calls
 from flowdapt.client.endpoints import triggers as calls
+from flowdapt.domain.wording import age, amount, coarse, moment, parsed, short
 
 __all__ = [
     "FIRE_COLUMNS",

@@ -7,7 +7,6 @@ import signal
 import time
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import amount, duration
 from flowdapt.cli.complaint import complain
 from flowdapt.cli.grammar import Commands, Opt
 from flowdapt.cli.reading import duration_s
@@ -16,6 +15,7 @@ from flowdapt.cli.starting import StartFailed, answers, ensure_daemon, process_e
 from flowdapt.cli.usage import UsageProblem
 from flowdapt.client.endpoints import system
 from flowdapt.domain.errors import FlowdaptError, TimedOut, Unreachable
+from flowdapt.domain.wording import amount, duration
 
 commands = Commands()
 _SERVICES = ("api", "compute", "triggers")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowdapt.cli.cells import age, duration, moment, short, state_style, state_word
+from flowdapt.cli.cells import state_style, state_word
 from flowdapt.cli.tables import Column, Row
+from flowdapt.domain.wording import age, duration, moment, short
 
 __all__ = [
     "APPLIED_COLUMNS",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from flowdapt.cli.cells import age, coarse, duration, size
 from flowdapt.cli.progress import Progress, _those_that_fit, done_share, left_s
 from flowdapt.cli.screen import Screen
+from flowdapt.domain.wording import age, coarse, duration, size
 from tests.client.fake_daemon import run
 
 BEGAN = "2026-11-24T08:00:00+00:00"
