@@ -19,7 +19,7 @@ from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.domain.task import Cancelled, Failed, Finished, Lost, Started
 from flowdapt.runtime.areas import Area
 from flowdapt.runtime.capture import Capture
-from flowdapt.runtime.descendants import MARK, end_tree, sweep
+from flowdapt.runtime.descendants import ASK_FIRST_S, EXIT_S, MARK, end_tree, sweep
 from flowdapt.runtime.frames import (
     PACKET_MAX_BYTES,
     Assembler,
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Child"]
 
-# A body that looks at `cancelled` gets this long before the signal; most never look.
-_ASK_FIRST_S = 0.2
-_EXIT_S = 1.0
 # The first words of a task leave at once, then a few times a second.
 _FIRST_FLUSH_S, _FLUSH_S = 0.02, 0.2
 _FLUSH_COUNT = 2000
@@ -134,7 +131,7 @@ class Child:
             return
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
-        if not self._exited(_EXIT_S):
+        if not self._exited(EXIT_S):
             self._end()
         sweep(mark=self._mark, sessions=(self.pid,))
         self._channel.close()
@@ -247,7 +244,7 @@ class Child:
         self.retiring = True
         now = time.monotonic()
         task.start_by = _NEVER
-        task.term_at = now + min(_ASK_FIRST_S, task.call.grace_s)
+        task.term_at = now + min(ASK_FIRST_S, task.call.grace_s)
         task.kill_at = now + task.call.grace_s
         with suppress(OSError):
             self._control.send(b"c")
@@ -257,7 +254,7 @@ class Child:
     def _explain(self, task: _Task) -> Outcome:
         """Say why there is no word any more."""
         self.retiring = True
-        if not self._exited(_EXIT_S):
+        if not self._exited(EXIT_S):
             self._end()
             words = "the worker closed its result socket and went on"
             return Lost("bad_frame", lost(task.call, words), self.pid)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
 __all__ = [
+    "ASK_FIRST_S",
+    "EXIT_S",
     "GONE",
     "MARK",
     "die_with",
@@ -31,6 +33,10 @@ __all__ = [
 MARK = "FLOWDAPT_WORKER"
 # The exit code of a worker whose daemon is gone.
 GONE = 3
+# Of whoever drives a worker. A body that looks at `cancelled` gets this long before the signal; most never look.
+ASK_FIRST_S = 0.2
+# From the last word of a process to its exit status.
+EXIT_S = 1.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _ROUNDS, _PAUSE_S = 40, 0.05
 

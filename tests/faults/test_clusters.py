@@ -95,6 +95,17 @@ GATED = workflow(
 )
 
 
+def finish_with_another_daemon(station: Workstation, uid: str) -> None:
+    """Kill the daemon while the last stage of the run waits at the gate; have the next one finish it."""
+    station.kill()
+    station.start()
+    eventually(lambda: begun(station, "wait") == 2, timeout_s=60)
+    (station.home / "gate").touch()
+    with station.client() as client:
+        run = client.runs.wait(uid, timeout=60)
+        assert (run.state, run.result) == (RunState.FINISHED, [3_000_000, 7])
+
+
 def test_a_daemon_that_comes_back_does_only_what_was_not_stored(
     station: Workstation, cluster: OutsideDask
 ) -> None:
@@ -114,14 +125,8 @@ def test_a_daemon_that_comes_back_does_only_what_was_not_stored(
         )
         assert stored
         time.sleep(0.5)  # its row is written
-    station.kill()
-    station.start()
-    eventually(lambda: begun(station, "wait") == 2, timeout_s=60)
-    (station.home / "gate").touch()
-    with station.client() as client:
-        run = client.runs.wait(uid, timeout=60)
-        assert (run.state, run.result) == (RunState.FINISHED, [3_000_000, 7])
-        assert (begun(station, "large"), begun(station, "small")) == (1, 1)
+    finish_with_another_daemon(station, uid)
+    assert (begun(station, "large"), begun(station, "small")) == (1, 1)
     station.doctor()
 
 
@@ -135,14 +140,8 @@ def test_what_only_the_cluster_had_is_made_again_after_the_daemon_came_back(
         client.apply([workflow("gated", {**first, "checkpoint": "never"}, *rest)])
         uid = client.run("gated").uid
         eventually(lambda: begun(station, "wait"), timeout_s=30)
-    station.kill()
-    station.start()
-    eventually(lambda: begun(station, "wait") == 2, timeout_s=60)
-    (station.home / "gate").touch()
-    with station.client() as client:
-        run = client.runs.wait(uid, timeout=60)
-        assert (run.state, run.result) == (RunState.FINISHED, [3_000_000, 7])
-        assert (begun(station, "large"), begun(station, "small")) == (2, 1)
+    finish_with_another_daemon(station, uid)
+    assert (begun(station, "large"), begun(station, "small")) == (2, 1)
     station.doctor()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,27 @@ SCHEMA = {
     "required": ["mode"],
     "additionalProperties": False,
 }
+
+
+EditedBy = Callable[[str], Any]
+
+
+@pytest.fixture
+def edited_by(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> EditedBy:
+    """Return what makes an app on the configs whose editor is a line of shell, the file being "$1"."""
+
+    def make(line: str) -> Any:
+        editor = tmp_path / "editor.sh"
+        editor.write_text(f"#!/bin/sh\n{line}\n")
+        editor.chmod(0o755)
+        monkeypatch.setenv("EDITOR", str(editor))
+        monkeypatch.delenv("VISUAL", raising=False)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        app = new_app(daemon, "configs")
+        monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+        return app
+
+    return make
 
 
 def acts(app: Any) -> list[str]:
@@ -196,9 +218,7 @@ async def test_a_form_in_a_small_terminal_still_says_how_it_is_taken_and_left(
         await until(pilot, lambda: "ctrl+s take it" in text_of(pilot))
 
 
-async def test_an_edit_is_shown_before_it_counts(
-    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_an_edit_is_shown_before_it_counts(daemon: FakeDaemon, edited_by: EditedBy) -> None:
     furnish(daemon)
     config = resource("config", "main", {"selector": {"type": "all"}, "data": {"trees": 100}})
     daemon.on("GET", "/api/v1/configs/main", config)
@@ -212,13 +232,7 @@ async def test_an_edit_is_shown_before_it_counts(
         return {"items": [item]}
 
     daemon.on("POST", "/api/v1/apply", apply)
-    editor = tmp_path / "editor.sh"
-    editor.write_text("#!/bin/sh\nsed -i 's/100/200/' \"$1\"\n")
-    editor.chmod(0o755)
-    monkeypatch.setenv("EDITOR", str(editor))
-    monkeypatch.delenv("VISUAL", raising=False)
-    app = new_app(daemon, "configs")
-    monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+    app = edited_by("sed -i 's/100/200/' \"$1\"")
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: app.view.table.rows)
         await pilot.press("e")
@@ -230,19 +244,12 @@ async def test_an_edit_is_shown_before_it_counts(
 
 
 async def test_what_was_typed_stays_in_a_file_when_it_is_not_stored(
-    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    daemon: FakeDaemon, edited_by: EditedBy, tmp_path: Path
 ) -> None:
     furnish(daemon)
     daemon.on("GET", "/api/v1/configs/main", resource("config", "main", {"data": {}}))
     daemon.on("POST", "/api/v1/apply", lambda *_: refusal(422, "document.invalid", "no such field"))
-    editor = tmp_path / "editor.sh"
-    editor.write_text("#!/bin/sh\necho 'more: words' >> \"$1\"\n")
-    editor.chmod(0o755)
-    monkeypatch.setenv("EDITOR", str(editor))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    app = new_app(daemon, "configs")
-    monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+    app = edited_by("echo 'more: words' >> \"$1\"")
     async with app.run_test(size=(120, 30), notifications=True) as pilot:
         await until(pilot, lambda: app.view.table.rows)
         await pilot.press("e")
@@ -254,7 +261,7 @@ async def test_what_was_typed_stays_in_a_file_when_it_is_not_stored(
 
 
 async def test_a_document_with_one_fault_is_refused_in_the_words_of_that_fault_alone(
-    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    daemon: FakeDaemon, edited_by: EditedBy
 ) -> None:
     furnish(daemon)
     daemon.on("GET", "/api/v1/configs/main", resource("config", "main", {"data": {}}))
@@ -264,13 +271,7 @@ async def test_a_document_with_one_fault_is_refused_in_the_words_of_that_fault_a
     }
     refused = type(answer)(400, answer.headers, json.dumps(body).encode())
     daemon.on("POST", "/api/v1/apply", lambda *_: refused)
-    editor = tmp_path / "editor.sh"
-    editor.write_text("#!/bin/sh\necho 'more: [' >> \"$1\"\n")
-    editor.chmod(0o755)
-    monkeypatch.setenv("EDITOR", str(editor))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    app = new_app(daemon, "configs")
-    monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+    app = edited_by("echo 'more: [' >> \"$1\"")
     async with app.run_test(size=(120, 30)) as pilot:
         await until(pilot, lambda: app.view.table.rows)
         await pilot.press("e")
@@ -457,7 +458,7 @@ async def test_what_was_refused_stays_marked_and_off_the_record(
 
 
 async def edit_over_a_newer_revision(
-    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, when: str
+    daemon: FakeDaemon, edited_by: EditedBy, *, when: str
 ) -> tuple[Any, list[str]]:
     """Prepare an edit of revision 3, which somebody stores as revision 4 meanwhile."""
     furnish(daemon)
@@ -492,22 +493,15 @@ async def edit_over_a_newer_revision(
 
     daemon.on("GET", "/api/v1/configs/main", get)
     daemon.on("POST", "/api/v1/apply", apply)
-    editor = tmp_path / "editor.sh"
-    editor.write_text("#!/bin/sh\nsed -i 's/100/200/' \"$1\"\n")
-    editor.chmod(0o755)
-    monkeypatch.setenv("EDITOR", str(editor))
-    monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    app = new_app(daemon, "configs")
-    monkeypatch.setattr(app, "suspend", contextlib.nullcontext)
+    app = edited_by("sed -i 's/100/200/' \"$1\"")
     return app, stored
 
 
 @pytest.mark.parametrize("when", ["editing", "looking"])
 async def test_an_edit_of_what_somebody_else_changed_offers_theirs_and_yours(
-    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, when: str
+    daemon: FakeDaemon, edited_by: EditedBy, tmp_path: Path, when: str
 ) -> None:
-    app, stored = await edit_over_a_newer_revision(daemon, monkeypatch, tmp_path, when=when)
+    app, stored = await edit_over_a_newer_revision(daemon, edited_by, when=when)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await until(pilot, lambda: app.view.table.rows)
         await pilot.press("e")
@@ -529,9 +523,9 @@ async def test_an_edit_of_what_somebody_else_changed_offers_theirs_and_yours(
 
 
 async def test_an_edit_that_leaves_theirs_keeps_yours_in_a_file(
-    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    daemon: FakeDaemon, edited_by: EditedBy, tmp_path: Path
 ) -> None:
-    app, stored = await edit_over_a_newer_revision(daemon, monkeypatch, tmp_path, when="editing")
+    app, stored = await edit_over_a_newer_revision(daemon, edited_by, when="editing")
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await until(pilot, lambda: app.view.table.rows)
         await pilot.press("e")

@@ -17,7 +17,7 @@ import trio
 from flowdapt.domain.errors import ExecutorUnavailable
 from flowdapt.domain.task import Cancelled, Failed, Finished, Lost, Started
 from flowdapt.plugins.executors.local.output import Drain
-from flowdapt.runtime.descendants import MARK, end_tree, sweep
+from flowdapt.runtime.descendants import ASK_FIRST_S, EXIT_S, MARK, end_tree, sweep
 from flowdapt.runtime.frames import (
     PACKET_MAX_BYTES,
     Assembler,
@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkerProcess"]
 
-# A body that looks at `cancelled` gets this long before the signal; most never look.
-_ASK_FIRST_S = 0.2
-# From the last word of a process to its exit status.
-_EXIT_S = 1.0
 _POLL_S = 0.05
 # What a crashed worker had just started is looked for once more.
 _SETTLE_S = 0.1
@@ -269,7 +265,7 @@ class WorkerProcess:
         """Say why there is no word any more."""
         assert self.call is not None
         self.retiring = True
-        with trio.move_on_after(_EXIT_S):
+        with trio.move_on_after(EXIT_S):
             await self.gone.wait()
         code = self._process.poll()
         if self._doom == "closing":
@@ -287,7 +283,7 @@ class WorkerProcess:
         deadline = trio.current_time() + grace_s
         with suppress(OSError):
             self._control.send(b"c")
-        with trio.move_on_after(min(_ASK_FIRST_S, grace_s)):
+        with trio.move_on_after(min(ASK_FIRST_S, grace_s)):
             await self._hear_out()
         with suppress(ProcessLookupError):
             if not self.gone.is_set():
