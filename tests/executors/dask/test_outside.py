@@ -20,7 +20,7 @@ from flowdapt.runtime import lending
 from flowdapt.testing.executor_calls import RunsExecutor, until
 from tests.clusters.dask import OutsideDask, outside_dask
 from tests.clusters.elsewhere import elsewhere
-from tests.clusters.ports import silent_server
+from tests.clusters.ports import free_port, silent_server
 from tests.clusters.promises import BODIES, OwnFiles, keep
 
 if TYPE_CHECKING:
@@ -98,6 +98,16 @@ class TestLosses(_OnOutside):
             with pytest.raises(ExecutorUnavailable, match="no Dask scheduler answers"):
                 async with self.bench():
                     pass
+
+    async def test_an_address_that_refuses_is_told_long_before_the_time_to_connect_is_over(
+        self,
+    ) -> None:
+        self.options = {"address": f"tcp://127.0.0.1:{free_port()}", "connect_timeout": 60}
+        with trio.fail_after(20), pytest.raises(ExecutorUnavailable) as caught:
+            async with self.bench():
+                pass
+        assert "it refuses connections, nothing listens there" in str(caught.value)
+        assert "within 60 s" not in str(caught.value)
 
     async def test_tasks_wait_for_the_first_worker(self) -> None:
         with outside_dask(workers=0) as cluster:

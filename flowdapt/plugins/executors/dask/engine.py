@@ -28,6 +28,7 @@ from flowdapt.plugins.bridge.neighbours import Neighbours
 from flowdapt.plugins.executors.dask import checks, remote
 from flowdapt.plugins.executors.dask.cluster import LocalCluster
 from flowdapt.plugins.executors.dask.node import pass_values
+from flowdapt.plugins.executors.dask.reach import reached
 from flowdapt.plugins.executors.dask.running import RunningTask, WorkerGone
 from flowdapt.plugins.executors.dask.shares import Labels
 from flowdapt.plugins.executors.dask.state import state_of
@@ -90,16 +91,22 @@ class DaskEngine(Engine):
             address = self._options.url
             if self._cluster is not None:
                 address = await self._cluster.open()
-            await asyncio.wait_for(self._connect(address), self._options.connect_timeout)
+            await reached(self._connect(address), address, self._options.connect_timeout)
         except BaseException as error:
             await self.close()
             if isinstance(error, OSError | TimeoutError):
-                raise ExecutorUnavailable(
-                    f"no Dask scheduler answers at {self._options.url or 'this machine'}"
-                    f" within {self._options.connect_timeout:g} s: {str(error) or 'it is silent'}",
-                    fix="start it, or correct the profile's address, certificates or connect_timeout",
-                ) from error
+                raise self._unreachable(error) from error
             raise
+
+    def _unreachable(self, error: BaseException) -> ExecutorUnavailable:
+        within = f" within {self._options.connect_timeout:g} s"
+        if isinstance(error, ConnectionRefusedError):
+            within = ""
+        return ExecutorUnavailable(
+            f"no Dask scheduler answers at {self._options.url or 'this machine'}{within}:"
+            f" {str(error) or 'it is silent'}",
+            fix="start it, or correct the profile's address, certificates or connect_timeout",
+        )
 
     async def _connect(self, address: str) -> None:
         self._client = await Client(
