@@ -122,6 +122,23 @@ class TestLosses(_OnOutside):
                     cluster.add_worker()
                 assert [type(outcome).__name__ for outcome in outcomes] == ["Finished"]
 
+    async def test_of_the_tasks_that_wait_for_a_worker_the_higher_priority_goes_first(self) -> None:
+        with outside_dask(workers=1) as cluster:
+            async with self.joined(cluster) as bench:
+                outcomes: list[Outcome] = []
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(keep, bench, bench.call(NOTE, str(self.folder)), outcomes)
+                    await until(lambda: bool(self.notes()))
+                    for priority in (0, -3, 7, 2):  # Dask hands the first out ahead
+                        given = (str(self.folder), str(priority))
+                        call = bench.call(f"{BODIES}:sign", *given, priority=priority)
+                        nursery.start_soon(keep, bench, call, outcomes)
+                        await trio.sleep(0.2)
+                    (self.folder / "gate").touch()
+        assert {type(outcome).__name__ for outcome in outcomes} == {"Finished"}
+        signed = (self.folder / "signed").read_text(encoding="utf-8").split()
+        assert [word for word in signed if word != "0"] == ["7", "2", "-3"]
+
     async def test_a_task_that_waits_is_cancelled_at_once(self) -> None:
         with outside_dask(workers=0) as cluster:
             async with self.joined(cluster) as bench:

@@ -273,6 +273,7 @@ class DaskEngine(Engine):
             pure=False,
             retries=0,
             resources=resources or None,
+            priority=call.priority,
         )
         try:
             return await self._outcome(future, task, errand, held)
