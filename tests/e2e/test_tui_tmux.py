@@ -105,6 +105,8 @@ def test_watch_a_run_fail_by_a_kill_understand_it_and_retry_it(
     tmux.lacks("✔ finished")
     tmux.say("echo ended $?.")
     tmux.shows("ended 0.")
+    assert shell.json("status")["runs"]["running"] == 0
+    assert [run["state"] for run in shell.json("runs", "ls")["items"]] == ["finished", "failed"]
 
 
 def test_a_daemon_that_is_killed_is_missed_and_found_again(
