@@ -37,9 +37,9 @@ def ui(
         raise UsageProblem(
             "the workstation needs a terminal", fix="flowdapt top, or flowdapt runs ls -o json"
         )
-    from flowdapt.tui.main import run
+    from flowdapt.tui.main import new_app, run
 
-    return run(
+    app = new_app(
         session.common.server or str(session.paths.socket),
         config=session.paths.config_file,
         view=view,
@@ -48,6 +48,7 @@ def ui(
         start=_starter(session),
         autostart=autostart_allowed(),
     )
+    return run(app)
 
 
 def _check_view(name: str) -> None:

@@ -51,20 +51,8 @@ def _keep_memory() -> None:
     gc.enable()
 
 
-def run(
-    server: str,
-    *,
-    config: Path,
-    view: str = "pulse",
-    read_only: bool = False,
-    colours: bool = True,
-    start: Starter | None = None,
-    autostart: bool = True,
-) -> int:
+def run(app: FlowdaptApp) -> int:
     """Run the workstation in this terminal until it is left; return the exit code."""
     gc.disable()
-    app = new_app(
-        server, config=config, view=view, read_only=read_only, colours=colours, start=start, autostart=autostart,
-    )  # fmt: skip
     app.run()
     return app.return_code or 0

@@ -24,7 +24,6 @@ __all__ = ["LISTED", "Listing"]
 R = TypeVar("R")
 
 LISTED = LIST_KEYS
-_AGAIN_S = 1.0
 _STILL_S = 0.06
 _OF_A_ROW = frozenset({"open", "copy", "copy_yaml", "describe", "mark"})
 
@@ -45,7 +44,6 @@ class Listing(View, Generic[R]):
         self.trouble = ""
         self._read: list[R] = []
         self._order: tuple[int, bool] | None = None
-        self._due = False
 
     # --- what a subclass says --------------------------------------------------------------------
 
@@ -93,16 +91,7 @@ class Listing(View, Generic[R]):
         if ALL in news.parts:
             self.act_refresh()
         elif news.touches(*self.PARTS) or (self.WATCHES and news.touches(LINK)):
-            self._read_soon()
-
-    def _read_soon(self) -> None:
-        if not self._due:
-            self._due = True
-            self.set_timer(_AGAIN_S, self._read_due)
-
-    def _read_due(self) -> None:
-        self._due = False
-        self.act_refresh()
+            self.soon(self.act_refresh)
 
     def act_refresh(self) -> None:
         self.work(self._reread(), only="read")

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Pulse"]
 
 _NEWEST = 500
-_AGAIN_S = 1.0
 _MOST = 8
 Row = list[tuple[object, str | None]]
 
@@ -86,7 +85,6 @@ class Pulse(View):
     def __init__(self) -> None:
         super().__init__()
         self.pulse = PulseModel()
-        self._due = False
 
     def body(self) -> ComposeResult:
         yield SafeText("", id="first")
@@ -116,22 +114,13 @@ class Pulse(View):
 
     async def on_news(self, news: News) -> None:
         if ALL in news.parts:
-            self.work(self._read(), only="read")
+            self.act_refresh()
         elif news.touches(RUNS, TRIGGERS, RESOURCES):
             if self.pulse.apply(news.events) or news.touches(TRIGGERS, RESOURCES):
-                self._read_soon()
+                self.soon(self.act_refresh)
             self._draw()
         else:
             self._draw()
-
-    def _read_soon(self) -> None:
-        if not self._due:
-            self._due = True
-            self.set_timer(_AGAIN_S, self._read_due)
-
-    def _read_due(self) -> None:
-        self._due = False
-        self.work(self._read(), only="read")
 
     async def _read(self) -> None:
         async with asyncio.TaskGroup() as group:

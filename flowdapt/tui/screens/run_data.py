@@ -18,6 +18,7 @@ from flowdapt.tui.model.run_facts import Frame, errors_of, frames_of, is_of_user
 from flowdapt.tui.screens.artifacts import tell_head
 from flowdapt.tui.screens.run_files import save_bytes
 from flowdapt.tui.screens.run_pane import RunPane
+from flowdapt.tui.screens.scrolling import Scrolling
 from flowdapt.tui.widgets.dialogs import Ask
 from flowdapt.tui.widgets.prose import Pane, Prose
 
@@ -29,33 +30,11 @@ _SHOWN_LINES = 2000
 _FRAMES_IN_BRIEF = 4
 
 
-class _Page(RunPane):
+class _Page(Scrolling, RunPane):
     """A tab that is a page to scroll."""
 
     def compose(self) -> ComposeResult:
         yield Pane(id=f"page-{self.tab}")
-
-    @property
-    def pane(self) -> Pane:
-        return self.query_one(Pane)
-
-    def act_down(self) -> None:
-        self.pane.scroll_relative(y=1, animate=False)
-
-    def act_up(self) -> None:
-        self.pane.scroll_relative(y=-1, animate=False)
-
-    def act_page_down(self) -> None:
-        self.pane.scroll_page_down(animate=False)
-
-    def act_page_up(self) -> None:
-        self.pane.scroll_page_up(animate=False)
-
-    def act_top(self) -> None:
-        self.pane.scroll_home(animate=False)
-
-    def act_bottom(self) -> None:
-        self.pane.scroll_end(animate=False)
 
 
 class DataPane(_Page):

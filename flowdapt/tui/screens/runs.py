@@ -26,7 +26,6 @@ from flowdapt.tui.widgets.table import Cell, Column, PagedTable
 __all__ = ["RUN_COLUMNS", "Runs"]
 
 _SORTS = ("-created", "created", "-started", "-finished", "-duration", "duration")
-_HEAD_EVERY_S = 1.0
 _AFTER_S = 0.04
 _REST_S = 0.15
 _FRESH = 50
@@ -59,7 +58,6 @@ class Runs(RunActions):
     def __init__(self) -> None:
         super().__init__()
         self.window = RunWindow()
-        self._head_due = False
         self._rest: Timer | None = None
 
     def body(self) -> ComposeResult:
@@ -107,7 +105,7 @@ class Runs(RunActions):
             if None in found:
                 self._show()
             if again:
-                self._read_first_soon()
+                self.soon(self._read_head)
 
     async def _read_again(self) -> None:
         """Read the first page, and one by one the open runs behind it: their ends may be unheard of."""
@@ -139,14 +137,7 @@ class Runs(RunActions):
             self.window.add_first(runs, cursor)
             self._show()
 
-    def _read_first_soon(self) -> None:
-        """Read the top of the list again, once a second at most, whatever comes in."""
-        if not self._head_due:
-            self._head_due = True
-            self.set_timer(_HEAD_EVERY_S, self._read_due)
-
-    def _read_due(self) -> None:
-        self._head_due = False
+    def _read_head(self) -> None:
         self.work(self._read_first(), only="head")
 
     def _show(self) -> None:

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 
 from flowdapt.domain.errors import FlowdaptError
 from flowdapt.tui.model.news import ALL, News
+from flowdapt.tui.screens.scrolling import Scrolling
 from flowdapt.tui.screens.view import View
 from flowdapt.tui.widgets.prose import Pane, Prose
 
@@ -16,10 +17,9 @@ __all__ = ["SHEET_KEYS", "Sheet"]
 SHEET_KEYS = (
     "down", "up", "page_down", "page_up", "top", "bottom", "copy", "copy_yaml", "refresh",
 )  # fmt: skip
-_LINES = 1
 
 
-class Sheet(View):
+class Sheet(Scrolling, View):
     """A page that scrolls. A subclass says `PARTS` and `tell`; `esc` goes back."""
 
     AUTO_FOCUS = ""
@@ -31,10 +31,6 @@ class Sheet(View):
     async def tell(self) -> Prose:
         """Return the page."""
         raise FlowdaptError(f"{self.view} tells nothing")
-
-    @property
-    def pane(self) -> Pane:
-        return self.query_one(Pane)
 
     async def on_news(self, news: News) -> None:
         if ALL in news.parts or news.touches(*self.PARTS):
@@ -49,23 +45,3 @@ class Sheet(View):
         except FlowdaptError as error:
             self.pane.show(None, f"{error.message}\n{error.fix or ''}")
         self.redraw_bars()
-
-    # --- keys ------------------------------------------------------------------------------------
-
-    def act_down(self) -> None:
-        self.pane.scroll_relative(y=_LINES, animate=False)
-
-    def act_up(self) -> None:
-        self.pane.scroll_relative(y=-_LINES, animate=False)
-
-    def act_page_down(self) -> None:
-        self.pane.scroll_page_down(animate=False)
-
-    def act_page_up(self) -> None:
-        self.pane.scroll_page_up(animate=False)
-
-    def act_top(self) -> None:
-        self.pane.scroll_home(animate=False)
-
-    def act_bottom(self) -> None:
-        self.pane.scroll_end(animate=False)

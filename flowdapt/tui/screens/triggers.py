@@ -13,6 +13,7 @@ from flowdapt.tui.model.news import RESOURCES, TRIGGERS
 from flowdapt.tui.model.words import age
 from flowdapt.tui.screens.actions.documents import DocumentActions
 from flowdapt.tui.screens.actions.triggers import TriggerActions
+from flowdapt.tui.screens.document_sheet import DocumentSheet
 from flowdapt.tui.screens.listing import LISTED, Listing
 from flowdapt.tui.screens.sheet import SHEET_KEYS, Sheet
 from flowdapt.tui.screens.workflows import yaml_of
@@ -90,38 +91,26 @@ class Triggers(TriggerActions, DocumentActions, Listing[TriggerStatus]):
         self.desk.copy("---\n".join(map(yaml_of, found)))
 
 
-class Trigger(TriggerActions, DocumentActions, Sheet):
+class Trigger(TriggerActions, DocumentSheet):
     """Everything about one rule."""
 
     KEYS = (*SHEET_KEYS, "fire", "pause", "test", "why", "edit", "diff", "delete")
     view, title_words = "triggers", "trigger"
     PARTS = (TRIGGERS, RESOURCES)
+    document_kind = "trigger_rule"
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name_shown = name
+        super().__init__(name)
         self._rule: TriggerStatus | None = None
-
-    document_kind = "trigger_rule"
 
     def chosen_rules(self) -> list[TriggerStatus]:
         return [] if self._rule is None else [self._rule]
-
-    def chosen_documents(self) -> list[str]:
-        return [self.name_shown]
-
-    @property
-    def heading(self) -> str:
-        return self.name_shown
 
     async def tell(self) -> Prose:
         rule = self._rule = await self.client.triggers.status(self.name_shown)
         document = await self.client.resources.get("trigger_rule", self.name_shown)
         prose = await told_rule(self, rule, soon=10, lately=50)
         return prose.head("document").text(yaml_of(document))
-
-    def act_copy(self) -> None:
-        self.desk.copy(self.name_shown)
 
     async def act_copy_yaml(self) -> None:
         document = await self.client.resources.get("trigger_rule", self.name_shown)

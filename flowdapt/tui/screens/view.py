@@ -36,6 +36,7 @@ E = TypeVar("E", bound=BaseException)
 
 WIDE = 100
 _AFTER_S = 0.05
+_SOON_S = 1.0
 LIST_KEYS = (
     "down", "up", "page_down", "page_up", "top", "bottom", "open", "filter", "sort", "mark",
     "mark_all", "copy", "copy_yaml", "refresh",
@@ -56,6 +57,7 @@ class View(Screen[None]):
         super().__init__()
         self._waiting: set[Coroutine[Any, Any, None]] = set()
         self._footer_due: Timer | None = None
+        self._due: set[Callable[[], None]] = set()
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "KEYS" in cls.__dict__:
@@ -131,6 +133,16 @@ class View(Screen[None]):
         begin: Callable[[], Coroutine[None, None, None]] = partial(self._told, doing)
         options: dict[str, Any] = {"group": only or "work", "exclusive": bool(only)}
         _: Worker[None] = self.run_worker(begin, exit_on_error=False, **options)
+
+    def soon(self, doing: Callable[[], None]) -> None:
+        """Do it in a second, once, however often it is asked for until then."""
+        if doing not in self._due:
+            self._due.add(doing)
+            self.set_timer(_SOON_S, partial(self._do_due, doing))
+
+    def _do_due(self, doing: Callable[[], None]) -> None:
+        self._due.discard(doing)
+        doing()
 
     def redraw_bars(self) -> None:
         header = self.query_one(Header)

@@ -21,8 +21,9 @@ from flowdapt.tui.model.resources import WorkflowRow, needs_of, workflow_rows
 from flowdapt.tui.model.words import age, error_line, state_of, took
 from flowdapt.tui.screens.actions.documents import DocumentActions
 from flowdapt.tui.screens.actions.workflows import WorkflowActions
+from flowdapt.tui.screens.document_sheet import DocumentSheet
 from flowdapt.tui.screens.listing import LISTED, Listing
-from flowdapt.tui.screens.sheet import SHEET_KEYS, Sheet
+from flowdapt.tui.screens.sheet import SHEET_KEYS
 from flowdapt.tui.widgets.graph import GraphView
 from flowdapt.tui.widgets.prose import Prose
 from flowdapt.tui.widgets.table import Cell, Column
@@ -98,19 +99,17 @@ class Workflows(WorkflowActions, DocumentActions, Listing[WorkflowRow]):
         self.desk.copy("---\n".join(map(yaml_of, documents)))
 
 
-class Workflow(WorkflowActions, DocumentActions, Sheet):
+class Workflow(WorkflowActions, DocumentSheet):
     """Everything about one workflow."""
 
     KEYS = (*SHEET_KEYS, "open", "left", "right", "run", "edit", "diff", "delete")
     view, title_words = "workflows", "workflow"
     PARTS = (RESOURCES, RUNS, TRIGGERS)
+    document_kind = "workflow"
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name_shown = name
+        super().__init__(name)
         self._row: WorkflowRow | None = None
-
-    document_kind = "workflow"
 
     def body(self) -> ComposeResult:
         yield GraphView()
@@ -128,13 +127,6 @@ class Workflow(WorkflowActions, DocumentActions, Sheet):
     def _last(self) -> Run | None:
         row = self._row
         return row.rhythm.last if row is not None and row.rhythm is not None else None
-
-    def chosen_documents(self) -> list[str]:
-        return [self.name_shown]
-
-    @property
-    def heading(self) -> str:
-        return self.name_shown
 
     async def tell(self) -> Prose:
         name = self.name_shown
@@ -201,9 +193,6 @@ class Workflow(WorkflowActions, DocumentActions, Sheet):
 
     def act_right(self) -> None:
         self.query_one(GraphView).scroll_relative(x=_COLUMNS_AT_ONCE, animate=False)
-
-    def act_copy(self) -> None:
-        self.desk.copy(self.name_shown)
 
     def act_copy_yaml(self) -> None:
         if self._row is not None:
