@@ -29,10 +29,12 @@ from flowdapt.tui.model.news import ALL, LINK, News
 from flowdapt.tui.model.words import ASCII, UNICODE
 from flowdapt.tui.names import Names
 from flowdapt.tui.options import Options
+from flowdapt.tui.questions import Questions
 from flowdapt.tui.record import Record
 from flowdapt.tui.screens.catalogue import make_detail, make_view
 from flowdapt.tui.screens.view import View
 from flowdapt.tui.themes import THEMES, role_of
+from flowdapt.tui.typed import TypedKeys
 from flowdapt.tui.widgets.dialogs import Dialog
 from flowdapt.tui.widgets.safe import lines
 
@@ -82,6 +84,8 @@ class FlowdaptApp(App[None]):
         self._missed: dict[View, set[str]] = {}
         self._styles: dict[str, Style] = {}
         self._clipboard_out = Clipboard(self)
+        self._questions = Questions(self)
+        self.typed = TypedKeys(self, super().on_event)
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = "mono" if self.no_color else self.options.theme
@@ -114,10 +118,13 @@ class FlowdaptApp(App[None]):
             await self.client.close()
 
     async def on_event(self, event: events.Event) -> None:
-        """Take out of what is pasted whatever a terminal would obey: fields draw it as it is."""
+        """Keep keys in order, and take out of what is pasted whatever a terminal would obey: fields draw it."""
         if isinstance(event, events.Paste):
             event.text = "\n".join(lines(event.text))
-        await super().on_event(event)
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self.typed.take(event)
+        else:
+            await super().on_event(event)
 
     # --- news ------------------------------------------------------------------------------------
 
@@ -196,8 +203,11 @@ class FlowdaptApp(App[None]):
         return next((one for one in reversed(self.screen_stack) if isinstance(one, View)), None)
 
     async def ask(self, dialog: Dialog[T]) -> T | None:
-        """Ask a question; return the answer, None for no. Call it from what a key does."""
-        return await self.push_screen_wait(dialog)
+        """Ask a question; return the answer, None for no. Call it from what a key does.
+
+        It waits while another is being answered; the same question is not asked twice.
+        """
+        return await self._questions.ask(dialog)
 
     # --- what is told ----------------------------------------------------------------------------
 

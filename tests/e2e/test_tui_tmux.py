@@ -127,6 +127,21 @@ def test_a_daemon_that_is_killed_is_missed_and_found_again(
     tmux.press("q")
 
 
+def test_what_is_typed_in_one_burst_is_a_filter_and_no_row_of_keys(
+    shell: Shell, tmux: Tmux
+) -> None:
+    shell.module("work", "def stage():\n        return 1\n")
+    shell.apply("work", stage("work", "work.stage"))
+    run = shell.json("run", "work")
+    tmux.say(f"{PROGRAM} ui --view runs")
+    tmux.shows(run["name"], "live")
+    tmux.type("/wf~nothing-Dx")
+    tmux.shows("wf~nothing-Dx")
+    tmux.press("Enter")
+    tmux.shows("no run fits the filter")
+    tmux.press("q")
+
+
 def test_it_fits_into_every_window(shell: Shell, tmux: Tmux) -> None:
     shell.module("work", "def stage():\n        return 1\n")
     shell.apply("work", stage("work", "work.stage"))

@@ -70,11 +70,7 @@ class RunPane(Vertical, can_focus=False):
 
     def focus_main(self) -> None:
         """Give the keys to what is looked at."""
-        table = self.table
-        if table is not None:
-            table.focus()
-        else:
-            self.screen.set_focus(None)
+        self.screen.set_focus(self.table)
 
     @property
     def page(self) -> RunDetail:

@@ -215,6 +215,7 @@ class View(Screen[None]):
 
     async def on_screen_resume(self) -> None:
         self.redraw_bars()
+        self.desk.call_later(self.desk.typed.act)
         await self.desk.catch_up(self)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -265,14 +266,15 @@ class View(Screen[None]):
         return self.query_one(Prompt)
 
     async def on_prompt_given(self, event: Prompt.Given) -> None:
-        self._focus_again()
+        self.on_prompt_left()
         if event.kind == ":":
             await self.desk.obey(event.value)
         elif event.kind == "/":
             self.work(self.filtered(event.value), only="filter")
 
     def on_prompt_left(self) -> None:
-        self._focus_again()
+        if not self.prompt.display:
+            self._focus_again()
 
     async def filtered(self, text: str) -> None:
         """Take a new filter line."""
@@ -280,7 +282,7 @@ class View(Screen[None]):
     def _focus_again(self) -> None:
         table = self.table
         if table is not None:
-            table.focus()
+            self.set_focus(table)
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:

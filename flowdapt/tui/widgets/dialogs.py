@@ -32,6 +32,11 @@ class Dialog(ModalScreen[T]):
         super().__init__()
         self._title, self._text = title, text
 
+    @property
+    def about(self) -> str:
+        """Return what it asks, in a line."""
+        return self._title
+
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield SafeText(self._title, id="dialog-title")

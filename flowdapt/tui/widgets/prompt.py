@@ -68,24 +68,34 @@ class Prompt(Input):
         self.border_title = kind
         self.value = value
         self.display = True
-        self.focus()
+        # At once: `focus` would wait for its turn behind keys that are typed already.
+        self.screen.set_focus(self)
         self.cursor_position = len(value)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def on_key(self, event: events.Key) -> None:
+        """End the line where `enter` was typed: what comes behind it in one burst is no part of the line."""
+        if event.key == "enter" and self.display:
+            self._give()
+        elif self.display:
+            return
         event.stop()
-        past = self._past.setdefault(self.kind, [])
-        if event.value and event.value not in past[-1:]:
-            past.append(event.value)
+        event.prevent_default()
+
+    def _give(self) -> None:
+        value, past = self.value, self._past.setdefault(self.kind, [])
+        if value and value not in past[-1:]:
+            past.append(value)
             del past[:-_MOST]
         self._close()
-        self.post_message(self.Given(self.kind, event.value))
+        self.post_message(self.Given(self.kind, value))
 
     def action_leave(self) -> None:
         self._close()
         self.post_message(self.Left())
 
     def on_blur(self, event: events.Blur) -> None:
-        if self.display:
+        # It may have been called again before the word of its last end came round.
+        if self.display and self.screen.focused is not self:
             self.action_leave()
 
     def action_complete(self) -> None:
