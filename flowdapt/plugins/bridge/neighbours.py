@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Neighbours"]
 
 _ASK_S = 20.0
+# Whoever opens an executor waits no longer for an advantage alone.
+_SETTLE_S = 2.0
 
 
 class Neighbours:
@@ -52,9 +54,9 @@ class Neighbours:
             self._asking = asyncio.ensure_future(self._learn())
 
     async def settle(self) -> None:
-        """Wait until those that are there have answered."""
+        """Wait until those that are there have answered, a moment at most."""
         if self._asking is not None:
-            await self._asking
+            await asyncio.wait([self._asking], timeout=_SETTLE_S)
 
     def close(self) -> None:
         """Ask nobody any more."""

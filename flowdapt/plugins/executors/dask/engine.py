@@ -18,7 +18,7 @@ from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
-from flowdapt.domain.errors import DamagedValue, ExecutorUnavailable, MissingObject, TooLarge
+from flowdapt.domain.errors import DamagedValue, ExecutorUnavailable, TooLarge
 from flowdapt.domain.handles import handles_of, only_held
 from flowdapt.domain.task import Lost, ValueRef
 from flowdapt.plugins.bridge import endings
@@ -27,6 +27,7 @@ from flowdapt.plugins.bridge.lifting import Lifter
 from flowdapt.plugins.bridge.neighbours import Neighbours
 from flowdapt.plugins.executors.dask import checks, remote
 from flowdapt.plugins.executors.dask.cluster import LocalCluster
+from flowdapt.plugins.executors.dask.copies import Copies
 from flowdapt.plugins.executors.dask.node import pass_values
 from flowdapt.plugins.executors.dask.reach import reached
 from flowdapt.plugins.executors.dask.running import RunningTask, WorkerGone
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from flowdapt.domain.finding import Finding
     from flowdapt.domain.task import Outcome, TaskCall, WorkerEnvironment
     from flowdapt.plugins.executors.dask.options import DaskOptions
-    from flowdapt.runtime.pickled import Pickled
 
 __all__ = ["DaskEngine"]
 
@@ -57,7 +57,6 @@ _CLOSE_S = 3.0
 
 _encode = msgspec.msgpack.Encoder().encode
 _read_reply = msgspec.msgpack.Decoder(remote.Reply).decode
-_read_value = msgspec.msgpack.Decoder(ValueRef).decode
 
 
 class DaskEngine(Engine):
@@ -71,7 +70,6 @@ class DaskEngine(Engine):
         self._report = report
         self._cluster = None if options.address else self._start_here(options)
         self._tasks: dict[str, RunningTask] = {}
-        self._copies: dict[str, tuple[str, Future[Any]]] = {}
         self._workers: Mapping[str, Any] = {}
         self._labels = Labels({}, _promised(options) if self._cluster else {})
         self._loops: list[asyncio.Task[None]] = []
@@ -117,6 +115,7 @@ class DaskEngine(Engine):
             timeout=self._options.connect_timeout,
             name="flowdapt",
         )
+        self._copies = Copies(self._client)
         self._queue = f"flowdapt-{self._client.id}"
         await self._client.scheduler.queue_create(name=self._queue, maxsize=_WORDS_MAX)
         await self._client.register_plugin(remote.Attend())
@@ -146,7 +145,7 @@ class DaskEngine(Engine):
                 where.values_root,
                 packer,
                 self.holds,
-                self._scatter,
+                self._copies.put,
                 lambda copy: copy.status != "finished",
             )
         self._loops = [
@@ -172,9 +171,9 @@ class DaskEngine(Engine):
             loop.cancel()
         if self._neighbours is not None:
             self._neighbours.close()
-        self._copies.clear()
         client = getattr(self, "_client", None)
         if client is not None:
+            self._copies.clear()
             with suppress(Exception):
                 self._release_queue(self._queue)
                 await asyncio.wait_for(client.close(timeout=_CLOSE_S), _CLOSE_S)
@@ -316,16 +315,12 @@ class DaskEngine(Engine):
                 {"op": "queue_release", "name": name}
             )
 
-    async def _scatter(self, key: str, value: Any) -> Future[Any]:
-        placed: dict[str, Future[Any]] = await self._client.scatter({key: value}, hash=False)
-        return placed[key]
-
     def _inputs(self, call: TaskCall) -> tuple[dict[str, Future[Any]], list[str]]:
         """Return the live copies that the call needs, and the handles that nothing stands for."""
         refs = (*call.args, call.run.input)
         handles = {handle for ref in refs for handle in handles_of(ref)}
         found = self._lifter.copies(handles) if self._lifter is not None else {}
-        found |= {handle: self._copies[handle][1] for handle in handles if self.holds(handle)}
+        found |= self._copies.find(handles)
         needed = {handle for ref in refs for handle in only_held(ref)}
         return found, sorted(needed - found.keys())
 
@@ -361,13 +356,8 @@ class DaskEngine(Engine):
         await task.heard(reply.words)
         task.tell(events)
         if reply.kept:
-            self._copies[errand.handle] = (call.run.uid, self._known(errand.handle))
+            self._copies.keep(errand.handle, call.run.uid)
         return outcome  # type: ignore[return-value]  # the last word of a message is the outcome
-
-    def _known(self, handle: str) -> Future[Any]:
-        """Return a future for data that is on the cluster in our name."""
-        state: Any = "memory"  # what Dask calls it, whatever its annotation says
-        return Future(handle, client=self._client, state=state)
 
     async def _broken(
         self, call: TaskCall, held: Mapping[str, Future[Any]], error: Exception
@@ -403,34 +393,16 @@ class DaskEngine(Engine):
     # -- values --------------------------------------------------------------------------------------
 
     def holds(self, handle: str) -> bool:
-        found = self._copies.get(handle)
-        return found is not None and found[1].status == "finished"
+        return self._copies.holds(handle)
 
     def forget(self, run: str) -> None:
-        self._copies = {h: found for h, found in self._copies.items() if found[0] != run}
+        self._copies.forget(run)
         if self._lifter is not None:
             self._lifter.forget(run)
 
     async def store(self, ref: ValueRef, name: str) -> ValueRef:
-        if not self.holds(ref.handle):
-            raise MissingObject(f"the cluster has nothing any more under {ref.handle}")
-        copy = self._copies[ref.handle][1]
         root = self._environment.values_root
-        try:
-            if not self._shares_files:
-                kept: Pickled = await self._client.gather(copy, asynchronous=True)
-                return await asyncio.to_thread(kept.write, ref, root, name)
-            key = f"{ref.handle}/file/{secrets.token_hex(4)}"
-            written = self._client.submit(
-                remote.write_value, _encode(ref), root, name, copy, key=key, pure=False
-            )
-            return _read_value(await written)
-        except (OSError, ExecutorUnavailable):
-            raise
-        except Exception as error:
-            if not self.holds(ref.handle):
-                raise MissingObject(f"the cluster lost what was under {ref.handle}") from error
-            raise ExecutorUnavailable(f"the value could not be written: {error}") from error
+        return await self._copies.store(ref, root, name, by_worker=self._shares_files)
 
     async def check(self) -> list[Finding]:
         return await checks.rows(
