@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flowdapt.domain.wording import STATE_GLYPHS, amount, short
+from flowdapt.domain.wording import STATE_GLYPHS, short
 
-__all__ = ["amount", "preview", "shown_state", "state_style", "state_word"]
+__all__ = ["preview", "shown_state", "state_style", "state_word"]
 
 _STATE_STYLES: Mapping[str, str] = {
     "finished": "good", "running": "busy", "failed": "bad", "queued": "dim", "pending": "dim",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from flowdapt.cli.cells import amount
 from flowdapt.cli.executor import exit_code
 from flowdapt.cli.findings import failed_of, show_findings, unreachable
 from flowdapt.cli.grammar import Arg, Commands, Opt
 from flowdapt.cli.session import Session
 from flowdapt.client.endpoints import executors as calls
+from flowdapt.domain.wording import amount
 
 commands = Commands()
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import select
 import socket
 import tempfile
 import threading
 from abc import ABC, abstractmethod
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -22,11 +25,20 @@ from flowdapt.runtime.memory import ClusterMemory
 from flowdapt.runtime.pickled import Pickled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flowdapt.domain.task import WorkerEnvironment
 
-__all__ = ["EXTENSION", "HostMemory", "MemoryServer", "Shelf", "install", "scope_of"]
+__all__ = ["EXTENSION", "LEASE_S", "HostMemory", "MemoryServer", "Shelf", "install", "scope_of"]
 
 EXTENSION = f"{__name__}:install"
+# So long a lock outlives a host that dies with its bodies; a host that is only slow takes it anew in time.
+LEASE_S = 15.0
+_RENEW_S = 3.0
+# In between it is looked whether anybody still wants the lock.
+_WAIT_S = 2.0
+# A cluster may never forget the name of a lock: keys share a few.
+_LOCKS = 64
 _MESSAGE_MAX = 64 * 1024
 
 
@@ -59,11 +71,24 @@ class Shelf(ABC):
     def delete(self, namespace: str, key: str) -> bool:
         """Forget the value; say whether there was one."""
 
+    def take_lock(self, name: str, owner: str, wait_s: float) -> bool:
+        """Give the lock to the owner for LEASE_S, or for so long again; say whether it has it.
+
+        One that somebody else has is waited for. The default keeps nobody out.
+        """
+        return True
+
+    def drop_lock(self, name: str, owner: str) -> None:  # noqa: B027  (who keeps nobody out has none)
+        """Take the lock from the owner, who has it, or had it until its time was over."""
+
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):
-    """A question; the value of a `put` comes as a descriptor beside it."""
+    """A question; the value of a `put` comes as a descriptor beside it.
 
-    what: Literal["put", "get", "exists", "delete"]
+    The lock of a key is held until the connection ends on which it was asked for.
+    """
+
+    what: Literal["put", "get", "exists", "delete", "lock"]
     namespace: str
     key: str
     codec: Literal["json", "pickle", "parts"] = "json"
@@ -117,6 +142,22 @@ class HostMemory(ClusterMemory):
     def delete(self, namespace: str, key: str) -> bool:
         return self._ask(Ask("delete", namespace, key))[0].there
 
+    @contextmanager
+    def locked(self, namespace: str, key: str) -> Iterator[None]:
+        # Another thread of this body may ask meanwhile: the lock has a connection of its own.
+        channel = self._dial()
+        try:
+            channel.send(_encode(Ask("lock", namespace, key)))
+            _told(channel.recv(_MESSAGE_MAX))
+            yield
+            if _speaks(channel, 0):
+                raise OSError(f"cluster memory: the lock of {key!r} was lost while it was held")
+        finally:
+            # A process that the body started may have inherited the connection.
+            with suppress(OSError):
+                channel.shutdown(socket.SHUT_RDWR)
+            channel.close()
+
     def close(self) -> None:
         """Let go of the connection; the next question makes another."""
         with self._lock:
@@ -126,20 +167,28 @@ class HostMemory(ClusterMemory):
 
     def _ask(self, ask: Ask, fd: int | None = None) -> tuple[Told, Area | None]:
         with self._lock:
-            channel = self._channel or self._connect()
+            channel = self._channel = self._channel or self._dial()
             socket.send_fds(channel, [_encode(ask)], [] if fd is None else [fd])
             body, fds, _, _ = socket.recv_fds(channel, _MESSAGE_MAX, 1)
-        if not body:
-            raise OSError("the worker that hosts this stage does not answer for cluster memory")
-        told = _read_told(body)
-        if told.error:
-            raise OSError(f"cluster memory: {told.error}")
-        return told, Area(fds[0]) if fds else None
+        return _told(body), Area(fds[0]) if fds else None
 
-    def _connect(self) -> socket.socket:
-        self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._channel.connect(self._path)
-        return self._channel
+    def _dial(self) -> socket.socket:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            channel.connect(self._path)
+        except OSError:
+            channel.close()
+            raise
+        return channel
+
+
+def _told(body: bytes) -> Told:
+    if not body:
+        raise OSError("the worker that hosts this stage does not answer for cluster memory")
+    told = _read_told(body)
+    if told.error:
+        raise OSError(f"cluster memory: {told.error}")
+    return told
 
 
 class MemoryServer:
@@ -175,14 +224,17 @@ class MemoryServer:
             ).start()
 
     def _serve(self, channel: socket.socket) -> None:
-        with channel:
+        with channel, suppress(OSError):  # it is gone
             while True:
                 body, fds, _, _ = socket.recv_fds(channel, _MESSAGE_MAX, 1)
                 if not body:
-                    return
+                    return None
                 area = Area(fds[0]) if fds else None
                 try:
-                    told, found = self._answer(_read_ask(body), area)
+                    ask = _read_ask(body)
+                    if ask.what == "lock":
+                        return self._hold(channel, _lock_of(ask))
+                    told, found = self._answer(ask, area)
                 except Exception as error:
                     told, found = Told(False, error=f"{type(error).__name__}: {error}"), None
                 socket.send_fds(channel, [_encode(told)], [] if found is None else [found.fd])
@@ -200,3 +252,31 @@ class MemoryServer:
         if kept is None:
             return Told(there=False), None
         return Told(there=True, codec=kept.codec), kept.area() or Area.of(kept.pieces()[0])
+
+    def _hold(self, channel: socket.socket, name: str) -> None:
+        """Have the lock until the body lets go or is gone; hang up when it is lost."""
+        owner = secrets.token_hex(8)
+        while not self._shelf.take_lock(name, owner, _WAIT_S):
+            if _speaks(channel, 0):
+                return
+        try:
+            channel.send(_encode(Told(there=True)))
+            while not _speaks(channel, _RENEW_S):
+                if not self._shelf.take_lock(name, owner, 0):
+                    channel.shutdown(socket.SHUT_RDWR)  # before the cluster is asked again
+                    return
+        finally:
+            with suppress(Exception):  # nobody hears it, and the lease ends by itself
+                self._shelf.drop_lock(name, owner)
+
+
+def _lock_of(ask: Ask) -> str:
+    digest = hashlib.sha256(f"{ask.namespace}/{ask.key}".encode()).digest()
+    return f"lock-{digest[0] % _LOCKS}"
+
+
+def _speaks(channel: socket.socket, within_s: float) -> bool:
+    """Say whether the other side said something or hung up; either ends the lock."""
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    return bool(poll.poll(within_s * 1000))

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowdapt.runtime.memory import ClusterMemory
 
 
 def note_and_wait(folder: str) -> str:
@@ -51,6 +55,38 @@ def forget(key: str) -> bool:
 
 def length_of(values: list[str]) -> int:
     return len(values[0])
+
+
+def count_up(key: str, times: int) -> int:
+    """Add one to what lies under a key, so many times, each as a read and a write; return the own pid."""
+    memory = _memory()
+    for _ in range(times):
+        with memory.locked("default", key):
+            found = memory.get("default", key) if memory.exists("default", key) else 0
+            time.sleep(0.001)
+            memory.put("default", key, found + 1)
+    return os.getpid()
+
+
+def counted(key: str) -> int:
+    found: int = _memory().get("default", key)
+    return found
+
+
+def hold_until_killed(key: str, folder: str) -> None:
+    """Take the lock of a key, write down the own pid and the host's, and never let go."""
+    with _memory().locked("default", key):
+        held = Path(folder) / "held"
+        held.with_suffix(".new").write_text(f"{os.getpid()} {os.getppid()}", encoding="utf-8")
+        held.with_suffix(".new").rename(held)
+        time.sleep(600)
+
+
+def _memory() -> ClusterMemory:
+    from flowdapt.runtime.context import get_run_context
+    from flowdapt.runtime.memory import memory_of
+
+    return memory_of(get_run_context().environment)
 
 
 def save() -> str:

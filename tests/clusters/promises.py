@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,10 @@ from msgspec.structs import replace
 
 from flowdapt.domain.task import Outcome, Part, TaskCall, ValueRef
 from flowdapt.runtime.values import store_parts
-from flowdapt.testing.executor_calls import Bench, RunsExecutor, json_ref
+from flowdapt.testing.executor_calls import Bench, RunsExecutor, json_ref, until
 from tests.clusters import bodies
 
-__all__ = ["BODIES", "LARGE", "OwnFiles", "SameNames", "children", "keep", "lives"]
+__all__ = ["BODIES", "LARGE", "OneWriter", "OwnFiles", "SameNames", "children", "keep", "lives"]
 
 LARGE = "x" * 3_000_000
 BODIES = bodies.__name__
@@ -134,3 +136,42 @@ class OwnFiles(RunsExecutor):
         async with self.apart(storage=f"file://{self.folder}/shared") as bench:
             assert await bench.value(bench.call(f"{BODIES}:save")) == "saved"
             assert (self.folder / "shared").is_dir()
+
+
+class OneWriter(RunsExecutor):
+    """Writers of one key of the cluster memory keep each other out, on whichever worker they are."""
+
+    def two_workers(self) -> AbstractAsyncContextManager[Bench]:
+        """Give a bench with two workers, whose bodies have one cluster memory."""
+        raise AssertionError("the class that mixes this in says how")
+
+    async def test_no_count_of_two_writers_is_lost(self) -> None:
+        async with self.two_workers() as bench:
+            writers: set[int] = set()
+
+            async def write() -> None:
+                call = bench.call(f"{BODIES}:count_up", "counter", 50)
+                outcome = await bench.executor.execute(call, lambda event: None)
+                writers.add(bench.decode(outcome.value))  # type: ignore[union-attr]
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write)
+                nursery.start_soon(write)
+            assert len(writers) == 2
+            assert await bench.value(bench.call(f"{BODIES}:counted", "counter")) == 100
+
+    async def test_a_killed_holder_leaves_the_lock_free(self) -> None:
+        async with self.two_workers() as bench:
+            async with trio.open_nursery() as nursery:
+                outcomes: list[Outcome] = []
+                held = self.folder / "held"
+                holder = bench.call(f"{BODIES}:hold_until_killed", "counter", str(self.folder))
+                nursery.start_soon(keep, bench, holder, outcomes)
+                await until(held.exists)
+                waiter = bench.call(f"{BODIES}:count_up", "counter", 1)
+                nursery.start_soon(keep, bench, waiter, outcomes)
+                await trio.sleep(1.0)
+                assert outcomes == []  # it is kept out
+                os.kill(int(held.read_text(encoding="utf-8").split()[0]), signal.SIGKILL)
+            assert sorted(type(one).__name__ for one in outcomes) == ["Finished", "Lost"]
+            assert await bench.value(bench.call(f"{BODIES}:counted", "counter")) == 1

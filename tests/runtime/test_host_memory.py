@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from flowdapt.domain.task import WorkerEnvironment
+from flowdapt.runtime import host_memory
 from flowdapt.runtime.host_memory import HostMemory, MemoryServer, Shelf, scope_of
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
 class DictShelf(Shelf):
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], Pickled] = {}
+        self.owners: dict[str, str] = {}
+        self.kept_out = self.dropped = 0
         self.broken = False
 
     def put(self, namespace: str, key: str, kept: Pickled) -> None:
@@ -34,6 +43,22 @@ class DictShelf(Shelf):
 
     def delete(self, namespace: str, key: str) -> bool:
         return self.kept.pop((namespace, key), None) is not None
+
+    def take_lock(self, name: str, owner: str, wait_s: float) -> bool:
+        if self.broken:
+            raise OSError("no cluster")
+        deadline = time.monotonic() + wait_s
+        while self.owners.setdefault(name, owner) != owner:
+            self.kept_out += 1
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def drop_lock(self, name: str, owner: str) -> None:
+        self.dropped += 1
+        if self.owners.get(name) == owner:
+            del self.owners[name]
 
 
 @pytest.fixture
@@ -100,6 +125,72 @@ def test_a_cluster_that_cannot_be_asked_is_an_os_error(
     shelf.broken = False
     memory.put("default", "k", 1)
     assert memory.get("default", "k") == 1
+
+
+def test_a_lock_is_held_while_its_block_runs_and_the_same_body_may_ask_for_other_things(
+    memory: HostMemory, shelf: DictShelf
+) -> None:
+    with memory.locked("default", "k"):
+        assert len(shelf.owners) == 1
+        memory.put("default", "k", 1)
+    eventually(lambda: not shelf.owners)
+
+
+def test_who_waits_for_a_lock_gets_it_after_the_other(memory: HostMemory, shelf: DictShelf) -> None:
+    order: list[str] = []
+
+    def wait() -> None:
+        with memory.locked("default", "k"):
+            order.append("second")
+
+    waiter = threading.Thread(target=wait)
+    with memory.locked("default", "k"):
+        waiter.start()
+        eventually(lambda: shelf.kept_out)
+        order.append("first")
+    waiter.join(timeout=10)
+    assert order == ["first", "second"]
+
+
+def test_who_is_gone_while_it_waits_leaves_no_lock_behind(
+    memory: HostMemory, server: MemoryServer, shelf: DictShelf
+) -> None:
+    with memory.locked("default", "k"), dialled(server) as killed:
+        killed.send(msgspec.msgpack.encode(("lock", "default", "k")))
+        eventually(lambda: shelf.kept_out)
+    eventually(lambda: not shelf.owners)
+    with memory.locked("default", "k"):
+        assert len(shelf.owners) == 1
+
+
+@contextmanager
+def dialled(server: MemoryServer) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
+        channel.connect(server.path)
+        yield channel
+
+
+def test_a_lock_that_was_lost_is_told_to_its_holder(
+    memory: HostMemory, shelf: DictShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_memory, "_RENEW_S", 0.02)
+
+    def lose() -> None:
+        with memory.locked("default", "k"):
+            shelf.owners = dict.fromkeys(shelf.owners, "somebody else")
+            eventually(lambda: shelf.dropped)
+
+    with pytest.raises(OSError, match="'k' was lost"):
+        lose()
+    assert list(shelf.owners.values()) == ["somebody else"]
+
+
+def test_a_cluster_that_cannot_be_asked_for_a_lock_is_an_os_error(
+    memory: HostMemory, shelf: DictShelf
+) -> None:
+    shelf.broken = True
+    with pytest.raises(OSError, match="no cluster"), memory.locked("default", "k"):
+        raise AssertionError("it has no lock")
 
 
 def test_daemons_share_memory_only_when_they_share_a_storage() -> None:

@@ -1,6 +1,7 @@
 """Decide how cluster memory lies on a Dask cluster: a variable names the data, another one keeps it.
 
-A reader never holds the data's name for long: replaced data is looked up anew.
+A reader never holds the data's name for long: replaced data is looked up anew. Locks are semaphores
+of the scheduler, whose leases end when nobody renews them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.utils_comm import gather_from_workers
 
-from flowdapt.runtime.host_memory import Shelf
+from flowdapt.runtime.host_memory import LEASE_S, Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -49,6 +50,24 @@ class DaskShelf(Shelf):
 
     def delete(self, namespace: str, key: str) -> bool:
         return bool(self._call(self._delete(self._name(namespace, key))))
+
+    def take_lock(self, name: str, owner: str, wait_s: float) -> bool:
+        return bool(self._call(self._take_lock(self._lock(name), owner, wait_s)))
+
+    def drop_lock(self, name: str, owner: str) -> None:
+        dropping = self._worker.scheduler.semaphore_release(name=self._lock(name), lease_id=owner)
+        self._call(dropping)
+
+    def _lock(self, name: str) -> str:
+        return f"{_PREFIX}/{self._scope}/{name}"
+
+    async def _take_lock(self, lock: str, owner: str, wait_s: float) -> bool:
+        scheduler = self._worker.scheduler
+        # Each time anew: a scheduler that was started again knows of none.
+        await scheduler.semaphore_register(name=lock, max_leases=1, lease_timeout=LEASE_S)
+        # Who has it already gets it again at once, for as long as from now.
+        taken: bool = await scheduler.semaphore_acquire(name=lock, timeout=wait_s, lease_id=owner)
+        return taken
 
     def _name(self, namespace: str, key: str) -> str:
         return f"{_PREFIX}/{self._scope}/{namespace}/{key}"
