@@ -11,7 +11,6 @@ import os
 import secrets
 import select
 import socket
-import tempfile
 import threading
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ import msgspec
 from flowdapt.runtime import memory, values
 from flowdapt.runtime.areas import Area
 from flowdapt.runtime.memory import ClusterMemory
+from flowdapt.runtime.own_folder import OwnFolder
 from flowdapt.runtime.pickled import Pickled
 
 if TYPE_CHECKING:
@@ -197,8 +197,8 @@ class MemoryServer:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         # The folder is private to this user, so is what lies in it.
-        self._folder = tempfile.mkdtemp(prefix="flowdapt-memory-")
-        self.path = os.path.join(self._folder, "memory.sock")
+        self._folder = OwnFolder("flowdapt-memory-")
+        self.path = str(self._folder.path / "memory.sock")
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._server.bind(self.path)
         self._server.listen(64)
@@ -207,11 +207,7 @@ class MemoryServer:
     def close(self) -> None:
         """Answer nobody new."""
         self._server.close()
-        for remove, path in ((os.unlink, self.path), (os.rmdir, self._folder)):
-            try:
-                remove(path)
-            except OSError:
-                continue
+        self._folder.remove()
 
     def _accept(self) -> None:
         while True:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -200,3 +204,25 @@ def test_daemons_share_memory_only_when_they_share_a_storage() -> None:
     assert scope("/a", "/a/artifacts") != scope("/b", "/b/artifacts")
     assert scope("/a", "") == scope("/a", "file:///a/artifacts")
     assert scope("/a", "s3://lab/x") == scope("/b", "s3://lab/x")
+
+
+_HOST = """
+import os
+from flowdapt.runtime.host_memory import MemoryServer
+print(MemoryServer(None).path, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_socket_of_a_killed_host_goes_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    killed = subprocess.run([sys.executable, "-c", _HOST], capture_output=True, check=False)
+    left = Path(killed.stdout.decode().strip())
+    assert left.exists()
+    server = MemoryServer(DictShelf())
+    assert not left.parent.exists()
+    server.close()
+    assert list(tmp_path.iterdir()) == []

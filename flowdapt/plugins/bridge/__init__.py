@@ -4,5 +4,5 @@
 `wire` what passes between them, `engine` what a cluster has to offer, `options` what can be set of any.
 What engines share: `hearing` (words of a task), `endings` (outcomes that no body told), `lifting` and
 `travelling` (values and code for workers that do not see our files), `files` (whether they do),
-`neighbours` (whether they stand on this machine), `folders` (what a cluster of ours leaves on the disk).
+`neighbours` (whether they stand on this machine).
 """

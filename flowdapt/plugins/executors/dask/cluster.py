@@ -20,9 +20,9 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.security import Security
 
 from flowdapt.domain.errors import ExecutorUnavailable
-from flowdapt.plugins.bridge.folders import OwnFolder
 from flowdapt.plugins.executors.dask.node import CONFIG, LOOPBACK, NodeSpec
 from flowdapt.runtime.descendants import MARK, sweep
+from flowdapt.runtime.own_folder import OwnFolder
 from flowdapt.runtime.verdicts import tell_exit
 
 if TYPE_CHECKING:

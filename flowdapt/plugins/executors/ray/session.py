@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import ray
 
 from flowdapt.domain.errors import ExecutorUnavailable
-from flowdapt.plugins.bridge.folders import OwnFolder
 from flowdapt.plugins.executors.ray import versions
 from flowdapt.plugins.executors.ray.remote import NAMESPACE
 from flowdapt.runtime.descendants import find_tree
+from flowdapt.runtime.own_folder import OwnFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Give a cluster started here a folder of its own, and clear away those of clusters that were killed."""
+"""Give a process a temporary folder of its own, and clear away those of processes that were killed."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flowdapt.plugins.bridge.folders import OwnFolder
+from flowdapt.runtime.own_folder import OwnFolder
 
 HOLDER = """
 import signal
-from flowdapt.plugins.bridge.folders import OwnFolder
+from flowdapt.runtime.own_folder import OwnFolder
 print(OwnFolder("flowdapt-x-").path, flush=True)
 signal.pause()
 """
