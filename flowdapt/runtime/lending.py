@@ -13,12 +13,12 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from flowdapt.runtime.areas import Area
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flowdapt.runtime.areas import Area
-
-__all__ = ["is_on", "lend", "machine", "pass_by_name", "whole"]
+__all__ = ["is_on", "lend", "machine", "machine_with", "pass_by_name", "whole"]
 
 # The other side opens it as soon as the message is read: milliseconds, unless its loop stands still.
 OFFERED_S = 10.0
@@ -40,6 +40,15 @@ def machine() -> str:
         return f"{kernel}/{os.stat('/proc/self/ns/pid').st_ino}/{os.getuid()}"
     except OSError:  # not Linux
         return ""
+
+
+def machine_with(path: str, inode: int) -> str:
+    """Return `machine()` where this process can open that memory of another one, else nothing."""
+    try:
+        Area.taken(path, inode).close()
+    except OSError:
+        return ""
+    return machine()
 
 
 def pass_by_name(on: bool = True) -> None:

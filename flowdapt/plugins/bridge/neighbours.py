@@ -9,6 +9,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from flowdapt.runtime.areas import Area
 from flowdapt.runtime.lending import machine
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _SETTLE_S = 2.0
 
 
 class Neighbours:
-    """The members of one cluster. `ask` says on which machine they stand; who does not answer is far.
+    """The members of one cluster. `ask` has them answer `lending.machine_with`; who is silent is far.
 
     `tell` hears after each arrival whether all are here. Workers that are told not to share our files
     are asked nothing: somebody wants them to be far.
@@ -30,12 +31,13 @@ class Neighbours:
 
     def __init__(
         self,
-        ask: Callable[[list[str]], Awaitable[Mapping[str, str]]],
+        ask: Callable[[list[str], str, int], Awaitable[Mapping[str, str]]],
         tell: Callable[[bool], Awaitable[None]],
     ) -> None:
         self._ask = ask
         self._tell = tell
         self._here = machine()
+        self._probe = Area.of([(0, b"here")])
         self._machines: dict[str, str] = {}
         self._members: frozenset[str] = frozenset()
         self._asking: asyncio.Task[None] | None = None
@@ -67,7 +69,8 @@ class Neighbours:
         while new := self._members - self._machines.keys():
             answers: Mapping[str, str] = {}
             with suppress(Exception):
-                answers = await asyncio.wait_for(self._ask(sorted(new)), _ASK_S)
+                asking = self._ask(sorted(new), self._probe.path, self._probe.inode)
+                answers = await asyncio.wait_for(asking, _ASK_S)
             self._machines |= {member: answers.get(member, "") for member in new}
             with suppress(Exception):
                 await self._tell(self.are_here)

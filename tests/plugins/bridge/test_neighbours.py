@@ -9,7 +9,8 @@ import pytest
 
 from flowdapt.plugins.bridge import neighbours
 from flowdapt.plugins.bridge.neighbours import Neighbours
-from flowdapt.runtime.lending import machine
+from flowdapt.runtime.areas import Area
+from flowdapt.runtime.lending import machine, machine_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,8 @@ class Cluster:
         self.told: list[bool] = []
         self.neighbours = Neighbours(self._ask, self._tell)
 
-    async def _ask(self, members: list[str]) -> Mapping[str, str]:
+    async def _ask(self, members: list[str], path: str, inode: int) -> Mapping[str, str]:
+        assert machine_with(path, inode) == HERE
         self.asked.append(members)
         return {m: found for m in members if (found := self.machines[m]) is not None}
 
@@ -77,10 +79,19 @@ def test_who_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(neighbours, "_ASK_S", 0.05)
 
     class Silent(Cluster):
-        async def _ask(self, members: list[str]) -> Mapping[str, str]:
+        async def _ask(self, members: list[str], path: str, inode: int) -> Mapping[str, str]:
             await asyncio.Event().wait()
             return {}
 
     cluster = Silent(a=HERE)
     assert not asyncio.run(cluster.see("a"))
     assert cluster.told == [False]
+
+
+def test_who_cannot_open_our_memory_is_far() -> None:
+    area = Area.of([(0, b"x")])
+    path, inode = area.path, area.inode
+    assert machine_with(path, inode) == HERE
+    assert machine_with(path, inode + 1) == ""
+    area.close()
+    assert machine_with(path, inode) == ""

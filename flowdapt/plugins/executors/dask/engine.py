@@ -36,7 +36,7 @@ from flowdapt.plugins.executors.dask.state import state_of
 from flowdapt.runtime.bundle import Packer
 from flowdapt.runtime.frames import read_message
 from flowdapt.runtime.host_memory import scope_of
-from flowdapt.runtime.lending import machine
+from flowdapt.runtime.lending import machine_with
 from flowdapt.runtime.verdicts import lost
 
 if TYPE_CHECKING:
@@ -219,8 +219,10 @@ class DaskEngine(Engine):
         running = {task.place: task.task_key for task in self._tasks.values() if task.place}
         self._report(state_of(self._workers, running, self._options, self._cluster))
 
-    async def _machines(self, workers: list[str]) -> Mapping[str, str]:
-        answers = await self._client.run(machine, workers=workers, on_error="return")
+    async def _machines(self, workers: list[str], path: str, inode: int) -> Mapping[str, str]:
+        answers = await self._client.run(
+            machine_with, path, inode, workers=workers, on_error="return"
+        )
         return {worker: told for worker, told in answers.items() if isinstance(told, str)}
 
     async def _pass_values(self, by_name: bool) -> None:

@@ -19,7 +19,7 @@ from flowdapt.plugins.executors.ray.session import in_thread
 from flowdapt.plugins.executors.ray.shares import Labels
 from flowdapt.runtime.bundle import plugin_sources
 from flowdapt.runtime.facts import facts
-from flowdapt.runtime.lending import machine
+from flowdapt.runtime.lending import machine_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,9 +49,9 @@ async def sees_files(root: str, options: RayOptions, nodes: Iterable[str]) -> bo
     return bool(seen) and all(found is not None and found[1] == word for found in seen.values())
 
 
-async def machines(nodes: Iterable[str]) -> dict[str, str]:
-    """Return on which machine each node stands, as far as they answer."""
-    seen = await _ask_from(nodes, ray.remote(machine))
+async def machines(nodes: Iterable[str], path: str, inode: int) -> dict[str, str]:
+    """Return on which machine each node stands, as far as they answer and can open that memory."""
+    seen = await _ask_from(nodes, ray.remote(machine_with), path, inode)
     return {node: told for node, told in seen.items() if isinstance(told, str)}
 
 
