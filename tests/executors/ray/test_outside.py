@@ -189,22 +189,27 @@ class TestShared(_OnOutside):
             assert await self._stored(bench) == 1
 
     async def _stored(self, bench: Bench) -> int:
-        """Keep a large result and store it; return how many of them lie in the bridge's hands."""
+        """Keep a large result and store it; return how many areas the bridge holds for it."""
+        before = _areas_of_bridges()
         large = (await bench.finished(bench.call("everything", LARGE))).value
         assert (large.kind, bool(large.handle)) == ("cluster", True)
         assert bench.executor.holds(large.handle)
-        areas = sum(_areas(process) for process in children() if "bridge" in _command(process))
+        kept = _areas_of_bridges() - before
         taken = bench.call(f"{BODIES}:length_of", large)
         assert await bench.value(taken) == len(LARGE)
         stored = await bench.executor.store(large, "run/large")
         await bench.executor.forget(bench.run)
         assert bench.decode(stored) == [LARGE]
-        return areas
+        return kept
 
     async def test_on_another_machine_a_large_result_goes_to_the_store(self) -> None:
         with outside_ray(before=elsewhere()) as cluster:
             async with self.joined(cluster) as bench:
                 assert await self._stored(bench) == 0
+
+
+def _areas_of_bridges() -> int:
+    return sum(_areas(process) for process in children() if "bridge" in _command(process))
 
 
 def _command(process: psutil.Process) -> str:
