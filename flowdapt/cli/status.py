@@ -48,7 +48,7 @@ def show_status(session: Session, found: Mapping[str, Any]) -> None:
         ),
         ("services", ", ".join(f"{k} {v}" for k, v in (found.get("services") or {}).items())),
         ("socket", str(found.get("socket") or "")),
-        ("database", str(found.get("database") or "")),
+        ("database", _database(found)),
         ("broker", str(found.get("broker") or "")),
         ("artifacts", str(found.get("artifacts") or "")),
         ("log", str(found.get("log_file") or "")),
@@ -57,6 +57,12 @@ def show_status(session: Session, found: Mapping[str, Any]) -> None:
     fields(screen, pairs, indent="  ")
     for warning in found.get("warnings") or ():
         screen.note(f"▲ {warning}", "warn")
+
+
+def _database(found: Mapping[str, Any]) -> str:
+    """Return where it is and how large; a daemon that tells no size is an older one, or has lost it."""
+    told = size(found["database_bytes"]) if found.get("database_bytes") else ""
+    return "  ".join(filter(None, (str(found.get("database") or ""), told)))
 
 
 def _triggers(counts: Mapping[str, int]) -> str:

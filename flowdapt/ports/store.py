@@ -125,6 +125,10 @@ class Store(TriggerStore, ProfileStore):
     @abstractmethod
     async def info(self) -> StoreInfo: ...
 
+    @abstractmethod
+    async def size_bytes(self) -> int:
+        """Return what the database takes up, 0 where it is in memory only; cheap at any size."""
+
     # -- resources ---------------------------------------------------------------------------------
 
     @abstractmethod

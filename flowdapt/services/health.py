@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["About", "DiskWatch", "Health"]
 
 _DISK_LOOK_S = 30.0
+# Screens ask for the state every second or two, and the size of a database changes slowly.
+_SIZE_HOLDS_S = 10.0
 
 log = get_log("flowdapt.health")
 
@@ -94,6 +96,8 @@ class Health:
         self._changed = trio.Event()
         self._began = clock.monotonic()
         self._store_trouble: str | None = None
+        self._database_bytes: int | None = None
+        self._measured_until = 0.0
         self._troubles: dict[str, str] = {}
 
     @property
@@ -117,7 +121,7 @@ class Health:
 
     async def status(self) -> dict[str, Any]:
         """Return the state in the words of `flowdapt status -o json`."""
-        about = self.about
+        about, runs = self.about, await self.open_runs()
         return {
             "version": about.version,
             "pid": os.getpid(),
@@ -127,13 +131,14 @@ class Health:
             "broker": about.broker,
             "executor": self._executors.figures(self._executors.active),
             "services": dict(self.services),
-            "runs": await self.open_runs(),
+            "runs": runs,
             "triggers": dict(self._triggers()),
             "draining": self.draining,
             "artifacts": about.artifacts,
             "data_dir": about.data_dir,
             "log_file": about.log_file,
             "free_bytes": self._disk.free_bytes(),
+            "database_bytes": await self._size_of_database(),
             "warnings": self.warnings(),
         }
 
@@ -146,6 +151,20 @@ class Health:
             self._store_trouble = error.message
             return {}
         return {"queued": 0, "running": 0} | counts
+
+    async def _size_of_database(self) -> int | None:
+        """Return the size as it was lately; None while the store does not answer."""
+        if self._store_trouble is not None:
+            return None
+        now = self._clock.monotonic()
+        if now >= self._measured_until:
+            # Whoever asks meanwhile takes the last one: a slow store is asked once.
+            self._measured_until = now + _SIZE_HOLDS_S
+            try:
+                self._database_bytes = await self._store.size_bytes()
+            except (FlowdaptError, OSError):
+                self._database_bytes = None
+        return self._database_bytes
 
     def slots(self) -> Mapping[str, tuple[int, int]]:
         """Return (busy, waiting) tasks by executor."""

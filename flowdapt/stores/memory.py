@@ -57,6 +57,10 @@ class MemoryStore(MemoryProfiles):
             counts[held.run.state.value] = counts.get(held.run.state.value, 0) + 1
         return StoreInfo("memory://", "memory", self._incarnation, 0, counts)
 
+    async def size_bytes(self) -> int:
+        await trio.lowlevel.checkpoint()
+        return 0
+
     # -- resources ---------------------------------------------------------------------------------
 
     async def apply(

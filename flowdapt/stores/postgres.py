@@ -29,7 +29,7 @@ from flowdapt.stores.journal import JOURNAL
 from flowdapt.stores.links import Link, Row, Tx, Verdict
 from flowdapt.stores.named import Sql
 
-__all__ = ["Connection", "PostgresLink", "connect"]
+__all__ = ["Connection", "PostgresLink", "connect", "domain_error"]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

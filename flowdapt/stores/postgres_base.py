@@ -13,7 +13,7 @@ from flowdapt.domain.errors import CorruptStore, InvalidInput, StartRefused
 from flowdapt.stores import schema
 from flowdapt.stores.dialects import POSTGRESQL
 from flowdapt.stores.links import Base, Link
-from flowdapt.stores.postgres import Connection, PostgresLink, connect
+from flowdapt.stores.postgres import Connection, PostgresLink, connect, domain_error
 from flowdapt.stores.sources import warm
 
 __all__ = ["PostgresBase"]
@@ -97,8 +97,11 @@ class PostgresBase(Base):
         return PostgresLink(self._conninfo)
 
     def size_bytes(self) -> int:
-        with connect(self._conninfo) as connection:
-            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        try:
+            with connect(self._conninfo) as connection:
+                row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        except psycopg.Error as error:
+            raise domain_error(error) from error
         return int(row[0]) if row else 0
 
     def backup(self, target: Path) -> int:

@@ -92,10 +92,13 @@ class SqlStore(SqlTriggers, SqlProfiles, Store):
         runs = await self._reader.read(
             lambda tx: _counts([*tx.all(sql.COUNT_OPEN), *tx.all(sql.COUNT_ENDED)])
         )
-        size = await trio.to_thread.run_sync(self._base.size_bytes)
+        size = await self.size_bytes()
         return StoreInfo(
             self._base.url, self._facts["schema"], self._facts["incarnation"], size, runs
         )
+
+    async def size_bytes(self) -> int:
+        return await trio.to_thread.run_sync(self._base.size_bytes)
 
     # -- resources ---------------------------------------------------------------------------------
 

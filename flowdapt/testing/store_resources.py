@@ -252,6 +252,11 @@ class JournalContract(OpensStore):
         assert info.incarnation == again.incarnation != ""
         assert info.runs == {"queued": 1}
 
+    async def test_a_store_knows_its_size(self) -> None:
+        async with self.opened() as store:
+            in_memory = (await store.info()).url.startswith("memory:")
+            assert (await store.size_bytes() > 0) is not in_memory
+
     async def test_a_healthy_store_passes_its_check(self) -> None:
         async with self.opened() as store:
             await store.submit(new_run(owner="me"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STATUS_WORDS = {
     "version", "pid", "uptime_s", "socket", "database", "broker", "executor", "services", "runs",
-    "draining",
+    "draining", "free_bytes", "database_bytes",
 }  # fmt: skip
 
 
@@ -42,6 +42,7 @@ async def test_status_is_told_even_when_the_database_does_not_answer(
     status = await api.client.get("/api/v1/status")
     assert status.status_code == 200
     assert status.json()["warnings"] == ["the database does not answer: process 7 holds it"]
+    assert status.json()["database_bytes"] is None
     assert (await api.client.get("/metrics")).status_code == 200
     monkeypatch.undo()
     assert (await api.client.get("/api/v1/status")).json()["warnings"] == []

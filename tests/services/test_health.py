@@ -12,6 +12,7 @@ from flowdapt.services import health
 from flowdapt.services.given import GivenExecutors
 from flowdapt.services.health import DISK_LOW, DISK_RECOVERED, About, DiskWatch, Health
 from flowdapt.stores.factory import create_store
+from flowdapt.stores.memory import MemoryStore
 from flowdapt.testing import FakeClock, FakeExecutor
 
 
@@ -47,6 +48,42 @@ async def test_low_disk_is_told_once_and_its_recovery_too(
         assert state.warnings() == []
         nursery.cancel_scope.cancel()
     assert [event.type for event in await store.list_events()] == [DISK_LOW, DISK_RECOVERED]
+
+
+class Measured(MemoryStore):
+    """A store that tells how often its size was asked for."""
+
+    asked = 0
+    trouble: Exception | None = None
+
+    async def size_bytes(self) -> int:
+        self.asked += 1
+        if self.trouble is not None:
+            raise self.trouble
+        return 1000 * self.asked
+
+
+@pytest.mark.trio
+async def test_the_size_of_the_database_is_measured_now_and_then_however_often_it_is_asked_for(
+    autojump_clock: object,
+) -> None:
+    clock = FakeClock()
+    store = Measured(clock)
+    state = Health(
+        About("0", "/s", "memory", "inprocess", "file:", "/", None), store=store, clock=clock,
+        executors=GivenExecutors({"local": FakeExecutor()}),
+        disk=DiskWatch(Path("/"), warn_bytes=0, min_bytes=0),
+    )  # fmt: skip
+
+    async def told() -> list[int | None]:
+        return [(await state.status())["database_bytes"] for _ in range(3)]
+
+    assert await told() == [1000, 1000, 1000]
+    await trio.sleep(60)
+    assert await told() == [2000, 2000, 2000]
+    store.trouble = OSError("the disk is ill")
+    await trio.sleep(60)
+    assert await told() == [None, None, None]
 
 
 def test_new_work_needs_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ class FakeDaemon:
                          "cpus": 2.0, "gpus": 0.0, "memory_bytes": 0, "resources": {}, "active": True},
             "services": {"api": "running", "compute": "running", "triggers": "running"}, "triggers": {},
             "draining": False, "artifacts": "file:///a", "data_dir": "/d", "log_file": None,
-            "free_bytes": 50 * 1024**3, "warnings": [],
+            "free_bytes": 50 * 1024**3, "database_bytes": 12 * 1024**2, "warnings": [],
         }  # fmt: skip
         self.runs: list[dict[str, Any]] = []
         self.asked: list[Request] = []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 
 from flowdapt.domain.errors import StartRefused
@@ -39,6 +40,15 @@ async def test_a_daemon_is_started_once_when_there_is_none(daemon: FakeDaemon) -
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.link.live)
         assert started.is_set()
+
+
+async def test_pulse_and_system_tell_how_large_the_database_is(daemon: FakeDaemon) -> None:
+    daemon.runs = [a_run(1)]
+    app = new_app(daemon, "pulse")
+    async with app.run_test(size=(140, 40)) as pilot:
+        await until(pilot, lambda: re.search(r"store +12\.0 MiB", text_of(pilot)))
+        await pilot.press("0")
+        await until(pilot, lambda: re.search(r"database .*\n +12\.0 MiB", text_of(pilot)))
 
 
 async def test_pulse_says_nothing_of_a_daemon_of_which_nothing_is_known(daemon: FakeDaemon) -> None:

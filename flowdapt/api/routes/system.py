@@ -54,6 +54,7 @@ class Status(Wire):
     data_dir: str
     log_file: str | None
     free_bytes: int
+    database_bytes: int | None
     warnings: list[str]
 
 

@@ -262,10 +262,11 @@ def _daemon(app: FlowdaptApp, width: int) -> list[Row]:
     waiting = int(executor.get("waiting") or 0)
     load = f"{busy}/{slots} busy" if slots else f"{busy} busy"
     meter = app.glyphs.meter(busy / slots, 10) + " " if slots else ""
-    free = status.get("free_bytes")
+    free, stored = status.get("free_bytes"), status.get("database_bytes")
     rows: list[Row] = [
         [(fitted(executor.get("name", ""), 7) + " ", app.colour("dim")), (meter, app.colour("busy")),
          (load + (f", {waiting} wait" if waiting else ""), None)],
+        [("store   ", app.colour("dim")), (size(stored) if stored is not None else "", None)],
         [("disk    ", app.colour("dim")), (f"{size(free)} free" if free is not None else "", None)],
         [("up      ", app.colour("dim")), (f"{coarse(status.get('uptime_s') or 0)}, version {status.get('version', '')}", None)],
     ]  # fmt: skip

@@ -52,6 +52,8 @@ class System(Sheet):
         prose.head("where")
         for name in ("socket", "data_dir", "database", "artifacts", "broker", "log_file"):
             prose.pair(name.removesuffix("_dir").removesuffix("_file"), status.get(name))
+            if name == "database" and status.get("database_bytes"):
+                prose.pair("", size(status["database_bytes"]), "dim")
         return self._told_check(prose)
 
     def _told_check(self, prose: Prose) -> Prose:
