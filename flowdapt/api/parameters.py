@@ -6,15 +6,23 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import Header, Path, Query
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from starlette.convertors import Convertor, register_url_convertor
 
 from flowdapt.domain.errors import InvalidInput
+from flowdapt.domain.executor_names import BACK
 from flowdapt.domain.names import Name
 from flowdapt.domain.resource import KINDS
 
 __all__ = [
     "Cursor",
+    "Executor",
     "Ident",
     "Instant",
     "Key",
@@ -36,8 +44,18 @@ def _rfc_3339(value: object) -> object:
     return value
 
 
+def _name_or_back(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    return value if value == BACK else check(value)
+
+
 Kinds = Literal["workflows", "configs", "triggers"]
 Segment = Annotated[Name, Path()]
+Executor = Annotated[
+    Name,
+    WrapValidator(_name_or_back),
+    WithJsonSchema({"type": "string", "pattern": "^(-|[A-Za-z0-9][A-Za-z0-9._-]{0,127})$"}),
+    Path(description="A name, or `-`: the one before."),
+]
 Ident = Annotated[Name, Path(description="A name, a uid or a unique prefix.")]
 Stage = Annotated[Name, Path(description="The stage's name.")]
 Text = Annotated[str | None, Query(max_length=256)]

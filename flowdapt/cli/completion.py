@@ -19,6 +19,7 @@ from flowdapt.cli.screen import Screen
 from flowdapt.cli.session import Common, Session
 from flowdapt.client.endpoints import artifacts, executors, resources, runs, system
 from flowdapt.client.wire import Call
+from flowdapt.domain.executor_names import BACK
 
 commands = Commands()
 Shell = Literal["bash", "zsh", "fish"]
@@ -201,7 +202,7 @@ _OFFERS: dict[str, Offer] = {
     "trigger_rule": lambda _: _asked(resources.list_("trigger_rule", limit=200), _own_name),
     "fire-state": lambda _: FIRE_STATES,
     "executor": lambda _: _asked(executors.list_(), _own_name),
-    "usable": lambda _: chain((executors.BACK,), _asked(executors.list_(), _own_name)),
+    "usable": lambda _: chain((BACK,), _asked(executors.list_(), _own_name)),
     "executor-kind": lambda _: _kinds_of_executors(),
     "secret": lambda _: _asked(system.list_secrets(), _own_name),
 }

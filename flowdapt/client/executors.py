@@ -46,7 +46,7 @@ class Executors:
         return self._client.ask(calls.workers(name))
 
     def check(self, name: str) -> Checked:
-        """Open the executor where it is not open, look at it, run a small task. Raise NotFound."""
+        """Open the executor (`-`: the one before) where it is not open, look at it, run a small task. Raise NotFound."""
         return self._client.ask(calls.check(name))
 
 
@@ -83,5 +83,5 @@ class AsyncExecutors:
         return await self._client.ask(calls.workers(name))
 
     async def check(self, name: str) -> Checked:
-        """Open the executor where it is not open, look at it, run a small task. Raise NotFound."""
+        """Open the executor (`-`: the one before) where it is not open, look at it, run a small task. Raise NotFound."""
         return await self._client.ask(calls.check(name))

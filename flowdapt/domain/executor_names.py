@@ -1,12 +1,17 @@
-"""Decide which executors are always there; free of models, since a daemon asks before it loads them."""
+"""Decide which executors are always there, and what the way back is called.
+
+Free of models, since a daemon asks before it loads them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["BUILT_IN_PROFILES", "LOCAL"]
+__all__ = ["BACK", "BUILT_IN_PROFILES", "LOCAL"]
 
 # From the settings; it cannot be removed.
 LOCAL = "local"
+# What is asked for by this name is the executor before: no executor is called so.
+BACK = "-"
 # `use dask` and `use ray` work without `add`: a cluster started on this machine, all options at default.
 BUILT_IN_PROFILES: Mapping[str, str] = {LOCAL: "local", "dask": "dask", "ray": "ray"}

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import trio
 
 from flowdapt.domain.errors import Conflict, InvalidInput
+from flowdapt.domain.executor_names import BACK
 from flowdapt.domain.executor_profile import Checked, ExecutorProfile, Switched, SwitchRequest
 from flowdapt.domain.finding import Finding
 from flowdapt.services.preflight import passed, preflight
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from flowdapt.ports.store import Store
     from flowdapt.services.executors import Executors, Trial
 
-__all__ = ["BACK", "Switch"]
+__all__ = ["Switch"]
 
-BACK = "-"
 # Which kind a scheme means that is not the name of one.
 _SCHEMES = {"tcp": "dask", "tls": "dask"}
 _NAME_MAX_CHARS = 100
@@ -40,11 +40,16 @@ class Switch:
         self._turn = trio.Lock()
 
     async def check(self, name: str) -> Checked:
-        """Open the executor if it is closed, and look at it. Raise NotFound."""
-        if not await self._executors.exists(name):
-            raise no_executor(name, self._executors.names())
+        """Open the executor if it is closed, and look at it; `-` is the one before.
+
+        Raise NotFound, Conflict (there is no one before).
+        """
         began = trio.current_time()
-        async with self._executors.trial(self._executors.profiles.get(name)) as trial:
+        if name == BACK:
+            await self._executors.refresh()
+        profile = await self._known(name)
+        name = profile.name
+        async with self._executors.trial(profile) as trial:
             findings = await self._findings(name, trial, again=f"flowdapt executor check {name}")
             trial.passed = passed(findings)
         return Checked(
@@ -102,11 +107,13 @@ class Switch:
     # -- what is asked for -----------------------------------------------------------------------
 
     async def _profile(self, request: SwitchRequest) -> ExecutorProfile:
-        name = request.name
+        if "://" in request.name:
+            return await self._of_address(request.name, insecure=request.insecure)
+        return await self._known(request.name)
+
+    async def _known(self, name: str) -> ExecutorProfile:
         if name == BACK:
             return self._executors.profiles.get(self._previous())
-        if "://" in name:
-            return await self._of_address(name, insecure=request.insecure)
         if not await self._executors.exists(name):
             raise no_executor(name, self._executors.names())
         return self._executors.profiles.get(name)

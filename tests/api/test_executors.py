@@ -214,6 +214,22 @@ async def test_a_check_tells_what_it_found_and_switches_nothing(api: Api) -> Non
 
 
 @pytest.mark.trio
+async def test_the_executor_before_is_checked_by_the_name_of_the_way_back(api: Api) -> None:
+    clusters(api)
+    await add(api)
+    refused = await api.client.post(f"{ROOT}/-/check")
+    assert (refused.status_code, refused.json()["code"]) == (409, "executor.no_way_back")
+    await use(api)
+    back, by_name = [
+        (await api.client.post(f"{ROOT}/{name}/check")).json() for name in ("-", "local")
+    ]
+    assert back["name"] == by_name["name"] == "local"
+    what = [[row["what"] for row in one["findings"]] for one in (back, by_name)]
+    assert what[0] == what[1]
+    assert (await api.client.get("/api/v1/status")).json()["executor"]["name"] == "lab"
+
+
+@pytest.mark.trio
 async def test_a_check_of_an_executor_that_cannot_be_opened_is_an_answer(api: Api) -> None:
     clusters(api, _Unreachable)
     await add(api)

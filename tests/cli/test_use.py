@@ -121,6 +121,16 @@ def test_a_failed_check_changes_nothing_and_is_shown_first(
     )
 
 
+@pytest.mark.parametrize("found", [switched(*WELL, NEEDS), refused(*WELL, NEEDS, SKEW)])
+def test_the_way_back_shows_the_same_checks_as_a_switch_to_a_name(
+    flowdapt: Program, fake: FakeDaemon, found: dict[str, Any]
+) -> None:
+    fake.on("PUT", "/active-executor", answer(found))
+    named, back = flowdapt("use", "lab", columns=100), flowdapt("use", "-", columns=100)
+    assert (back.code, back.out) == (named.code, named.out)
+    assert NEEDS["words"] in back.out
+
+
 def test_what_is_well_stands_in_one_column_where_two_do_not_fit(
     flowdapt: Program, fake: FakeDaemon
 ) -> None:

@@ -318,6 +318,31 @@ async def test_a_switch_shows_its_checks_the_failed_first(daemon: FakeDaemon) ->
         assert acts(app) == ["flowdapt use lab --keep-going"]
 
 
+async def test_the_way_home_shows_its_checks_before_it_is_gone(daemon: FakeDaemon) -> None:
+    furnish(daemon)
+    findings = [{"what": "open", "level": "ok", "words": "it opened in 0.1 s"}]
+    checked = {"name": "local", "passed": True, "findings": findings, "took_s": 0.1}
+    daemon.on("POST", "/api/v1/executors/-/check", checked)
+    sent: list[Any] = []
+
+    def switched(request: Request, _: Any) -> Any:
+        sent.append(json.loads(request.body)["name"])
+        return {"switched": True, "active": "local", "previous": "lab", "pinned": {}, "findings": findings}  # fmt: skip
+
+    daemon.on("PUT", "/api/v1/active-executor", switched)
+    app = new_app(daemon)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(pilot, lambda: app.link.live)
+        await pilot.press("colon", *"use -", "enter")
+        await until(pilot, lambda: "Use local from now on?" in text_of(pilot))
+        assert "it opened in 0.1 s" in text_of(pilot)
+        assert sent == []
+        await pilot.press("y")
+        await until(pilot, lambda: "now: local" in text_of(pilot))
+        assert sent == ["local"]
+        assert acts(app) == ["flowdapt use local"]
+
+
 async def test_a_rule_is_paused_and_let_go_on(daemon: FakeDaemon) -> None:
     furnish(daemon)
     asked: list[str] = []

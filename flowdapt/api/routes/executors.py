@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from flowdapt.api.answers import API, answer, backend_of
 from flowdapt.api.bodies import read_model
-from flowdapt.api.parameters import Segment
+from flowdapt.api.parameters import Executor, Segment
 from flowdapt.api.routing import Wire, new_router, problems, returns, takes
 from flowdapt.domain.executor_profile import (
     Checked,
@@ -98,11 +98,13 @@ async def list_workers(request: Request, name: Segment) -> Response:
     return answer(WorkerList(items=items))
 
 
-@router.post("/executors/{name}/check", responses=returns(Checked) | problems(400, 404, 422, 503))
-async def check_executor(request: Request, name: Segment) -> Response:
+@router.post(
+    "/executors/{name}/check", responses=returns(Checked) | problems(400, 404, 409, 422, 503)
+)
+async def check_executor(request: Request, name: Executor) -> Response:
     """Open an executor where it is not open, look at it, and run a small task on it.
 
-    What it finds is the answer, also when something failed: look at `passed`.
+    `-` is the one before; the answer names it. What it finds is the answer, also when something failed: look at `passed`.
     """
     return answer(await backend_of(request).switch.check(name))
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from flowdapt.client.endpoints.making import listed, nothing, request
 from flowdapt.client.wire import Call, Response, json_of
+from flowdapt.domain.executor_names import BACK
 
 if TYPE_CHECKING:
     from flowdapt.domain.executor_profile import Checked, ExecutorView, Switched
 
-__all__ = ["BACK", "add", "check", "get", "list_", "remove", "switch", "workers"]
+__all__ = ["add", "check", "get", "list_", "remove", "switch", "workers"]
 
-# The name that means the executor before.
-BACK = "-"
 # A cluster that is started for it may take three minutes, and is then looked at.
 _OPENING_S = 300.0
 
@@ -71,7 +70,7 @@ def workers(name: str) -> Call[list[dict[str, Any]]]:
 
 
 def check(name: str) -> Call[Checked]:
-    """Open the executor where it is not open, look at it, and run a small task on it."""
+    """Open the executor (`-`: the one before) where it is not open, look at it, and run a small task on it."""
     return Call(request("POST", "executors", name, "check", patience_s=_OPENING_S), _checked)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from flowdapt.client.endpoints import runs as calls
+from flowdapt.domain.executor_names import BACK
 from flowdapt.domain.executor_profile import ExecutorView
 from flowdapt.domain.finding import Finding
 from flowdapt.domain.run import Reason
@@ -118,13 +119,11 @@ async def choose_executor(desk: FlowdaptApp) -> None:
 
 
 async def use_executor(desk: FlowdaptApp, name: str) -> None:
-    """Check an executor, show what was found, and switch when the person agrees."""
-    if name == "-":
-        # The one before is the daemon's to know: it checks it as it switches.
-        await _switch(desk, name, keep_going=False)
-        return
-    desk.say(f"checking {name} …")
+    """Check an executor, show what was found, and switch when the person agrees; `-` is the one before."""
+    desk.say(f"checking {'the one before' if name == BACK else name} …")
     checked = await desk.client.executors.check(name)
+    # What is switched to is what was shown, also when somebody else has switched meanwhile.
+    name = checked.name
     failed = f"{name} failed its checks. Use it all the same?"
     title = f"Use {name} from now on?" if checked.passed else failed
     if await desk.ask(Confirm(title, findings_text(desk, checked.findings))):
