@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import coredis
 import nats
 import nats.js.errors
-import pytest
 
 from flowdapt.plugins.futures import open_portal
+from tests.lacking import lacking
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -137,7 +137,9 @@ def _redis_server() -> str:
         return str(Path(spec.origin).parent / "bin" / "redis-server")
     found = shutil.which("redis-server")
     if found is None:
-        pytest.skip("no wheel has a Redis server for this Python: install redis-server to test it")
+        raise lacking(
+            "no wheel has a Redis server for this Python: install redis-server to test it"
+        )
     return found
 
 

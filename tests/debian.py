@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
-import pytest
+from tests.lacking import lacking
 
 __all__ = ["find_program"]
 
@@ -15,7 +14,6 @@ def find_program(*names: str, package: str) -> str:
     for name in names:
         if found := shutil.which(name):
             return found
-    reason = f"no {names[0]} on this machine: apt-get install --no-install-recommends {package}"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    raise lacking(
+        f"no {names[0]} on this machine: apt-get install --no-install-recommends {package}"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clusters.ports import free_port
+from tests.debian import find_program
 from tests.docs.pages import ROOT, blocks
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "how-to" / "add-a-cluster.md"
 LESSON = ROOT / "docs" / "tutorial" / "laptop-to-cluster.md"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates"),
-]
+pytestmark = pytest.mark.slow
 
 
 def commands() -> list[str]:
@@ -38,6 +35,7 @@ class Desk:
     """A folder with the lesson's workflow, where the guide's commands are typed."""
 
     def __init__(self, folder: Path) -> None:
+        find_program("openssl", package="openssl")
         self.folder = folder
         self.port = free_port()
         self.servers: list[subprocess.Popen[bytes]] = []

@@ -21,6 +21,7 @@ from flowdapt.client.wire import Request
 from flowdapt.daemon.memory import make_memory_directory
 from flowdapt.paths import find_paths
 from tests.e2e.daemons import COMMAND, Daemon
+from tests.lacking import lacking
 from tests.waiting import eventually
 
 # A user who is nobody here.
@@ -229,8 +230,13 @@ def test_a_home_that_cannot_be_written_is_refused(daemon: Daemon) -> None:
     assert "cannot be written" in said
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a directory away")
+def _as_root() -> None:
+    if os.geteuid() != 0:
+        raise lacking("needs root to have another user")
+
+
 def test_a_home_of_another_user_is_refused(daemon: Daemon) -> None:
+    _as_root()
     daemon.home.mkdir(mode=0o700)
     os.chown(daemon.home, OTHER, OTHER)
     code, said = exit_code(daemon.home)
@@ -338,8 +344,8 @@ def test_nothing_begins_on_a_full_disk_and_nothing_is_lost(daemon: Daemon) -> No
     assert daemon.json("GET", f"/api/v1/runs/{run['uid']}", prefer="wait=20")["state"] == "finished"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_another_user_is_kept_out_even_where_the_doors_were_opened(daemon: Daemon) -> None:
+    _as_root()
     daemon.start()
     code = (
         f"import os, socket, sys; {BECOME_OTHER}"

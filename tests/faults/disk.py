@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.lacking import lacking
 
 __all__ = ["Disk", "build_disk"]
 
@@ -15,7 +15,7 @@ def build_disk(directory: Path) -> Path:
     """Compile the library; skip the test where there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        pytest.skip("the ill disk is C, and there is no compiler here")
+        raise lacking("the ill disk is C, and there is no compiler here")
     library = directory / "disk.so"
     source = Path(__file__).with_name("disk.c")
     # The C library says of some paths that they are never NULL; a caller of it may think otherwise.

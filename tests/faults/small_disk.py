@@ -6,7 +6,7 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pytest
+from tests.lacking import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ def small_disk(place: Path, mib: int) -> Iterator[Path]:
     options = f"size={mib}m,mode=0700"
     mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("this user may not mount a small file system; run under `unshare -rm`")
+        raise lacking("this user may not mount a small file system; run under `unshare -rm`")
     try:
         yield place
     finally:

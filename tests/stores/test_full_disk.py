@@ -16,6 +16,7 @@ from flowdapt.services.clock import SystemClock
 from flowdapt.stores.factory import create_store
 from flowdapt.stores.sqlite import connect
 from flowdapt.testing.store_records import finish, inline, new_run
+from tests.lacking import lacking
 
 pytestmark = [pytest.mark.trio, pytest.mark.faults]
 
@@ -33,7 +34,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True, check=False
     )
     if mounted.returncode != 0:
-        pytest.skip("mounting a small file system needs rights that this user does not have")
+        raise lacking("mounting a small file system needs rights that this user does not have")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
 
