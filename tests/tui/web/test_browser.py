@@ -138,7 +138,9 @@ def test_a_page_of_another_server_cannot_open_a_line(
 
 
 def test_keys_arrive_as_they_are_typed(tab: Tab) -> None:
-    tab.type("zä")
+    tab.type("z")
+    tab.shows("key b'z'")
+    tab.type("ä")
     tab.shows(f"key {'ä'.encode()!r}")
     tab.press("ArrowUp", 38)
     tab.shows(r"key b'\x1b[A'")
