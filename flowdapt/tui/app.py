@@ -139,7 +139,7 @@ class FlowdaptApp(App[None]):
                 self._missed.setdefault(view, set()).update(news.parts)
 
     async def _told(self, view: View, news: News) -> None:
-        if not view.is_mounted:
+        if not view.is_whole:
             # It has nothing to draw on yet; `on_mount` asks for what it missed.
             self._missed.setdefault(view, set()).update(news.parts)
             return
@@ -150,7 +150,7 @@ class FlowdaptApp(App[None]):
 
     async def catch_up(self, view: View) -> None:
         """Tell a screen that comes back what it missed: to read again, since the events are gone."""
-        if not self.link.usable or not view.is_mounted:
+        if not self.link.usable or not view.is_whole:
             return
         if self._missed.pop(view, None) or not view.greeted:
             view.greeted = True

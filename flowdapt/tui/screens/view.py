@@ -37,6 +37,7 @@ E = TypeVar("E", bound=BaseException)
 WIDE = 100
 _AFTER_S = 0.05
 _SOON_S = 1.0
+_BARS = (Header, BannerLine, Footer)
 LIST_KEYS = (
     "down", "up", "page_down", "page_up", "top", "bottom", "open", "filter", "sort", "mark",
     "mark_all", "copy", "copy_yaml", "refresh",
@@ -144,7 +145,14 @@ class View(Screen[None]):
         self._due.discard(doing)
         doing()
 
+    @property
+    def is_whole(self) -> bool:
+        """Say whether all its parts are there: not before it is mounted, and no more as the app ends."""
+        return self.is_mounted and all(self.query(part) for part in (*_BARS, Prompt))
+
     def redraw_bars(self) -> None:
+        if not all(self.query(part) for part in _BARS):
+            return  # the app is ending: parts go before the screen
         header = self.query_one(Header)
         header.title, header.note = self.title_words, self.heading
         header.renew()
