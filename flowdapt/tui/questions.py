@@ -14,6 +14,9 @@ __all__ = ["Questions"]
 
 T = TypeVar("T")
 
+# A second key pressed in haste is for the question before, and shall not answer the next one.
+_BREATH_S = 0.5
+
 
 class Questions:
     """The questions of an app, in the order in which they came."""
@@ -31,8 +34,11 @@ class Questions:
             self._app.say(f"{about}  it is being asked already", "warn")
             return None
         self._open.add(about)
+        waits = self._turn.locked()
         try:
             async with self._turn:
+                if waits:
+                    await asyncio.sleep(_BREATH_S)
                 return await self._app.push_screen_wait(dialog)
         finally:
             self._open.discard(about)

@@ -95,7 +95,7 @@ async def test_a_second_question_waits_until_the_first_is_answered(daemon: FakeD
         app.view.work(asking("The second?"))
         await pilot.pause(0.1)
         assert "The second?" not in text_of(pilot)
-        await pilot.press("y")
+        await pilot.press("y", "y")
         await until(pilot, lambda: "The second?" in text_of(pilot))
         await pilot.press("n")
         await until(pilot, lambda: len(answers) == 2)
