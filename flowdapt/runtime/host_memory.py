@@ -71,14 +71,15 @@ class Shelf(ABC):
     def delete(self, namespace: str, key: str) -> bool:
         """Forget the value; say whether there was one."""
 
+    @abstractmethod
     def take_lock(self, name: str, owner: str, wait_s: float) -> bool:
         """Give the lock to the owner for LEASE_S, or for so long again; say whether it has it.
 
-        One that somebody else has is waited for. The default keeps nobody out.
+        One that somebody else has is waited for.
         """
-        return True
 
-    def drop_lock(self, name: str, owner: str) -> None:  # noqa: B027  (who keeps nobody out has none)
+    @abstractmethod
+    def drop_lock(self, name: str, owner: str) -> None:
         """Take the lock from the owner, who has it, or had it until its time was over."""
 
 

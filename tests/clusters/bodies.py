@@ -57,9 +57,15 @@ def length_of(values: list[str]) -> int:
     return len(values[0])
 
 
-def count_up(key: str, times: int) -> int:
-    """Add one to what lies under a key, so many times, each as a read and a write; return the own pid."""
+def count_up(key: str, times: int, folder: str, writers: int = 1) -> int:
+    """Add one to what lies under a key, so many times, each as a read and a write; return the own pid.
+
+    A note is left when it begins; it waits until so many writers have left theirs.
+    """
     memory = _memory()
+    (Path(folder) / f"writer-{os.getpid()}").touch()
+    while len(list(Path(folder).glob("writer-*"))) < writers:
+        time.sleep(0.01)
     for _ in range(times):
         with memory.locked("default", key):
             found = memory.get("default", key) if memory.exists("default", key) else 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import trio
 from msgspec.structs import replace
 
@@ -17,7 +18,17 @@ from flowdapt.runtime.values import store_parts
 from flowdapt.testing.executor_calls import Bench, RunsExecutor, json_ref, until
 from tests.clusters import bodies
 
-__all__ = ["BODIES", "LARGE", "OneWriter", "OwnFiles", "SameNames", "children", "keep", "lives"]
+__all__ = [
+    "BODIES",
+    "LARGE",
+    "OneWriter",
+    "OneWriterOfMany",
+    "OwnFiles",
+    "SameNames",
+    "children",
+    "keep",
+    "lives",
+]
 
 LARGE = "x" * 3_000_000
 BODIES = bodies.__name__
@@ -145,12 +156,15 @@ class OneWriter(RunsExecutor):
         """Give a bench with two workers, whose bodies have one cluster memory."""
         raise AssertionError("the class that mixes this in says how")
 
+    def _counting(self, bench: Bench, times: int, *, writers: int = 1) -> TaskCall:
+        return bench.call(f"{BODIES}:count_up", "counter", times, str(self.folder), writers)
+
     async def test_no_count_of_two_writers_is_lost(self) -> None:
         async with self.two_workers() as bench:
             writers: set[int] = set()
 
             async def write() -> None:
-                call = bench.call(f"{BODIES}:count_up", "counter", 50)
+                call = self._counting(bench, 50, writers=2)
                 outcome = await bench.executor.execute(call, lambda event: None)
                 writers.add(bench.decode(outcome.value))  # type: ignore[union-attr]
 
@@ -168,10 +182,27 @@ class OneWriter(RunsExecutor):
                 holder = bench.call(f"{BODIES}:hold_until_killed", "counter", str(self.folder))
                 nursery.start_soon(keep, bench, holder, outcomes)
                 await until(held.exists)
-                waiter = bench.call(f"{BODIES}:count_up", "counter", 1)
-                nursery.start_soon(keep, bench, waiter, outcomes)
+                nursery.start_soon(keep, bench, self._counting(bench, 1), outcomes)
+                await until(lambda: any(self.folder.glob("writer-*")))
                 await trio.sleep(1.0)
                 assert outcomes == []  # it is kept out
                 os.kill(int(held.read_text(encoding="utf-8").split()[0]), signal.SIGKILL)
             assert sorted(type(one).__name__ for one in outcomes) == ["Finished", "Lost"]
             assert await bench.value(bench.call(f"{BODIES}:counted", "counter")) == 1
+
+
+class OneWriterOfMany(OneWriter):
+    """The same where a worker may go with its machine: nobody can tell of its locks."""
+
+    @pytest.mark.clusters
+    async def test_a_host_that_goes_with_the_holder_leaves_the_lock_free(self) -> None:
+        async with self.two_workers() as bench, trio.open_nursery() as nursery:
+            outcomes: list[Outcome] = []
+            held = self.folder / "held"
+            holder = bench.call(f"{BODIES}:hold_until_killed", "counter", str(self.folder))
+            nursery.start_soon(keep, bench, holder, outcomes)
+            await until(held.exists)
+            os.kill(int(held.read_text(encoding="utf-8").split()[1]), signal.SIGKILL)
+            await until(lambda: len(outcomes) == 1)
+            nursery.start_soon(keep, bench, self._counting(bench, 1), outcomes)
+        assert [type(one).__name__ for one in outcomes] == ["Lost", "Finished"]

@@ -21,7 +21,7 @@ from flowdapt.testing.executor_calls import RunsExecutor, until
 from tests.clusters.dask import OutsideDask, outside_dask
 from tests.clusters.elsewhere import elsewhere
 from tests.clusters.ports import free_port, silent_server
-from tests.clusters.promises import BODIES, OneWriter, OwnFiles, keep
+from tests.clusters.promises import BODIES, OneWriterOfMany, OwnFiles, keep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -208,28 +208,13 @@ class TestOwnFiles(OwnFiles, _OnOutside):
         hosts.add(host)
 
 
-class TestOneWriter(OneWriter, _OnOutside):
+class TestOneWriter(OneWriterOfMany, _OnOutside):
     @asynccontextmanager
     async def two_workers(self) -> AsyncIterator[Bench]:
         with outside_dask() as self.cluster:
             async with self.joined(self.cluster, shares_files=False) as bench:
                 await until(lambda: len(bench.executor.workers()) == 2)
                 yield bench
-
-    @pytest.mark.clusters
-    async def test_a_host_that_goes_with_the_holder_leaves_the_lock_free(self) -> None:
-        """Nobody can tell of it: the time of the lock runs out."""
-        async with self.two_workers() as bench, trio.open_nursery() as nursery:
-            outcomes: list[Outcome] = []
-            held = self.folder / "held"
-            holder = bench.call(f"{BODIES}:hold_until_killed", "counter", str(self.folder))
-            nursery.start_soon(keep, bench, holder, outcomes)
-            await until(held.exists)
-            os.kill(int(held.read_text(encoding="utf-8").split()[1]), signal.SIGKILL)
-            await until(lambda: len(outcomes) == 1)
-            waiter = bench.call(f"{BODIES}:count_up", "counter", 1)
-            nursery.start_soon(keep, bench, waiter, outcomes)
-        assert [type(one).__name__ for one in outcomes] == ["Lost", "Finished"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from flowdapt.plugins.executors.ray.options import RayOptions
 from flowdapt.testing.executor_calls import RunsExecutor, lines_of, until
 from tests.clusters.elsewhere import elsewhere
 from tests.clusters.ports import free_port, silent_server
-from tests.clusters.promises import BODIES, LARGE, OwnFiles, children, keep
+from tests.clusters.promises import BODIES, LARGE, OneWriterOfMany, OwnFiles, children, keep
 from tests.clusters.ray import LOOPBACK, OutsideRay, outside_ray
 from tests.waiting import eventually
 
@@ -143,6 +143,14 @@ class TestOwnFiles(OwnFiles, _OnOutside):
             assert await bench.value(bench.call(f"{BODIES}:forget", "k")) is False
             failed = await bench.failed(bench.call(f"{BODIES}:recall", "k"))
             assert failed.error.type.endswith("MissingObject")
+
+
+class TestOneWriter(OneWriterOfMany, _OnOutside):
+    @asynccontextmanager
+    async def two_workers(self) -> AsyncIterator[Bench]:
+        with outside_ray() as cluster:
+            async with self.joined(cluster, shares_files=False) as bench:
+                yield bench
 
 
 class TestByClient(_OnOutside):
