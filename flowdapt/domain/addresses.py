@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
-__all__ = ["broker_risks", "cluster_risks", "database_risks", "is_local_host"]
+__all__ = ["broker_risks", "cluster_risks", "database_risks", "is_local_host", "without_slash"]
 
 _TLS_SCHEMES = frozenset({"tls", "rediss"})
+_HOST_AND_PORT = re.compile(r"((?:\w+://)?[^/\s]+:\d+)/")
 _TLS_MODES = frozenset({"require", "verify-ca", "verify-full"})
 
 
@@ -55,6 +57,12 @@ def _host_of(place: str) -> str:
     if place.startswith("["):
         return place.partition("]")[0].strip("[")
     return place.partition(":")[0]
+
+
+def without_slash(address: str) -> str:
+    """Return an address without the slash that browsers and people write behind host and port."""
+    found = _HOST_AND_PORT.fullmatch(address)
+    return found[1] if found else address
 
 
 def database_risks(url: str, environ: Mapping[str, str]) -> list[str]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import trio
 
+from flowdapt.domain.addresses import without_slash
 from flowdapt.domain.errors import Conflict, InvalidInput
 from flowdapt.domain.executor_names import BACK
 from flowdapt.domain.executor_profile import Checked, ExecutorProfile, Switched, SwitchRequest
@@ -108,7 +109,7 @@ class Switch:
 
     async def _profile(self, request: SwitchRequest) -> ExecutorProfile:
         if "://" in request.name:
-            return await self._of_address(request.name, insecure=request.insecure)
+            return await self._of_address(without_slash(request.name), insecure=request.insecure)
         return await self._known(request.name)
 
     async def _known(self, name: str) -> ExecutorProfile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowdapt.domain.addresses import broker_risks, database_risks, is_local_host
+from flowdapt.domain.addresses import broker_risks, database_risks, is_local_host, without_slash
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,20 @@ def test_what_libpq_takes_from_the_environment_counts() -> None:
 def test_a_broker_elsewhere_needs_tls_and_a_login(url: str, missing: list[str]) -> None:
     found = broker_risks(url)
     assert [word for word in ("TLS", "login") if any(word in one for one in found)] == missing
+
+
+@pytest.mark.parametrize(
+    ("address", "same"),
+    [
+        ("tcp://host:1/", "tcp://host:1"),
+        ("[::1]:8786/", "[::1]:8786"),
+        ("tcp://host:1", "tcp://host:1"),
+        ("tcp://host:1//", "tcp://host:1//"),
+        ("grid://host:1/queue/", "grid://host:1/queue/"),
+        ("grid://host/", "grid://host/"),
+        ("dask://", "dask://"),
+        ("", ""),
+    ],
+)
+def test_only_a_slash_right_behind_host_and_port_is_left_out(address: str, same: str) -> None:
+    assert without_slash(address) == same

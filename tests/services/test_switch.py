@@ -350,6 +350,14 @@ async def test_an_address_becomes_a_profile(
         assert len(await y.store.list_profiles()) == 1
 
 
+async def test_a_slash_behind_the_port_makes_no_other_profile(autojump_clock: MockClock) -> None:
+    async with yard() as y:
+        for address in ("dask://host:1/", "dask://host:1"):
+            assert (await y.use(address)).active == "dask-host-1"
+        (profile,) = await y.store.list_profiles()
+        assert profile.options == {"address": "dask://host:1"}
+
+
 async def test_the_same_address_with_another_wish_is_another_profile(
     autojump_clock: MockClock,
 ) -> None:

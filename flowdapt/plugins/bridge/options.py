@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from flowdapt.domain.addresses import cluster_risks
+from flowdapt.domain.addresses import cluster_risks, without_slash
 from flowdapt.domain.quantities import DurationS
 
 __all__ = ["ClusterOptions"]
@@ -33,7 +33,7 @@ class ClusterOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    address: str = Field(default="", max_length=512)
+    address: Annotated[str, AfterValidator(without_slash)] = Field(default="", max_length=512)
     storage: str = Field(default="", max_length=512)
     insecure: bool = False
     connect_timeout: DurationS = 10.0

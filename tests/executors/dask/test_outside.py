@@ -228,6 +228,9 @@ class TestOneWriter(OneWriterOfMany, _OnOutside):
         ({"port": 1}, "port"),
         ({"address": "127.0.0.1"}, "is not HOST:PORT"),
         ({"address": "tcp://127.0.0.1:"}, "is not HOST:PORT"),
+        ({"address": "tcp://127.0.0.1:1/x"}, "is not HOST:PORT"),
+        ({"address": "tcp://127.0.0.1:1//"}, "is not HOST:PORT"),
+        ({"address": "tcp://127.0.0.1:65536"}, "is not HOST:PORT"),
     ],
 )
 def test_unsafe_or_wrong_options_are_refused(options: dict[str, Any], words: str) -> None:
@@ -242,6 +245,8 @@ def test_unsafe_or_wrong_options_are_refused(options: dict[str, Any], words: str
         ("127.0.0.1:8786", "tcp://127.0.0.1:8786"),
         ("dask://localhost:8786", "tcp://localhost:8786"),
         ("tcp://[::1]:8786", "tcp://[::1]:8786"),
+        ("tcp://127.0.0.1:8786/", "tcp://127.0.0.1:8786"),
+        ("localhost:8786/", "tcp://localhost:8786"),
     ],
 )
 def test_an_address_is_written_as_dask_reads_it(address: str, url: str) -> None:

@@ -239,6 +239,9 @@ def _areas(process: psutil.Process) -> int:
         ({"address": "10.0.0.5:6379", "token_file": "/t"}, "lacks TLS:"),
         ({"address": "auto"}, "lacks TLS"),
         ({"address": "127.0.0.1"}, "is not ray://HOST:PORT"),
+        ({"address": "ray://127.0.0.1:1/x"}, "is not ray://HOST:PORT"),
+        ({"address": "http://127.0.0.1:1"}, "is not ray://HOST:PORT"),
+        ({"address": "127.0.0.1:65536"}, "is not ray://HOST:PORT"),
         ({"minimum": 3, "maximum": 2}, "below minimum"),
         ({"token_file": "/x"}, "makes its own"),
         ({"grows_to": {"cpus": 8}}, "raise maximum"),
@@ -250,6 +253,20 @@ def _areas(process: psutil.Process) -> int:
 def test_unsafe_or_wrong_options_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         RayOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("ray://127.0.0.1:10001", "127.0.0.1", 10001),
+        ("ray://[::1]:10001", "::1", 10001),
+        ("localhost:6379", "localhost", 6379),
+    ],
+)
+def test_a_slash_behind_the_port_says_nothing(address: str, host: str, port: int) -> None:
+    for written in (address, f"{address}/"):
+        options = RayOptions(address=written)
+        assert (options.address, options.place) == (address, (host, port))
 
 
 def test_a_remote_address_may_be_used_when_it_is_asked_for() -> None:

@@ -10,7 +10,8 @@ from flowdapt.plugins.bridge.options import ClusterOptions
 
 __all__ = ["DaskOptions"]
 
-_PLACE = re.compile(r"^\w+://.+:\d{1,5}/?$")
+_PLACE = re.compile(r"\w+://[^/\s]+:(\d{1,5})")
+_PORT_MAX = 65535
 
 
 class DaskOptions(ClusterOptions):
@@ -45,7 +46,8 @@ class DaskOptions(ClusterOptions):
 
     @model_validator(mode="after")
     def _check_place(self) -> DaskOptions:
-        if self.address and not _PLACE.search(self.url):
+        found = _PLACE.fullmatch(self.url)
+        if self.address and (found is None or int(found[1]) > _PORT_MAX):
             raise ValueError(
                 f"{self.address!r} is not HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT"
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field, model_validator
 
 from flowdapt.domain.quantities import SizeBytes
@@ -12,6 +14,8 @@ __all__ = ["RayOptions"]
 # Ray refuses a smaller store.
 _STORE_MIN_BYTES = 75 * 1024 * 1024
 _CLIENT = "ray://"
+_PLACE = re.compile(r"([^/\s]+):(\d{1,5})")
+_PORT_MAX = 65535
 
 
 class RayOptions(ClusterOptions):
@@ -45,8 +49,10 @@ class RayOptions(ClusterOptions):
     @property
     def place(self) -> tuple[str, int] | None:
         """Return host and port of the address; None when it names none."""
-        host, _, port = self.address.removeprefix(_CLIENT).partition("/")[0].rpartition(":")
-        return (host.strip("[]"), int(port)) if host and port.isdecimal() else None
+        found = _PLACE.fullmatch(self.address.removeprefix(_CLIENT))
+        if found is None or int(found[2]) > _PORT_MAX:
+            return None
+        return found[1].strip("[]"), int(found[2])
 
     def is_encrypted(self) -> bool:
         return bool(self.tls_cert)
