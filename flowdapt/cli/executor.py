@@ -12,6 +12,7 @@ from flowdapt.cli.session import Session
 from flowdapt.cli.usage import UsageProblem
 from flowdapt.client.endpoints import executors as calls
 from flowdapt.client.endpoints import system
+from flowdapt.domain.executor_names import kind_of_scheme
 from flowdapt.domain.wording import duration
 
 commands = Commands()
@@ -104,14 +105,29 @@ def _found_from_anywhere(name: str, value: Any) -> Any:
 
 @commands.add(
     "check",
-    epilog="Exit code: 0 nothing failed, 1 something did, 7 it cannot be opened.",
+    epilog="An address that has no name yet:  flowdapt use URL  checks it, and goes there if it is well\n"
+    "Exit code: 0 nothing failed, 1 something did, 7 it cannot be opened.",
 )
 def check(session: Session, name: ExecutorName) -> int:
     """Open an executor if need be, compare versions, look at workers and storage, run a small task."""
+    _refuse_address(name, _ways_to_check(name))
     _say_that_it_takes_time(session, name)
     found = session.ask(calls.check(name))
     session.output.one(found, lambda: _show(session, found), name=found["name"])
     return exit_code(found["findings"])
+
+
+def _refuse_address(name: str, fix: str = "flowdapt executor ls  tells the names") -> None:
+    if "://" in name:
+        raise UsageProblem(f"{name} is an address, not the name of an executor", fix=fix)
+
+
+def _ways_to_check(address: str) -> str:
+    kind = kind_of_scheme(address.partition("://")[0])
+    return (
+        f"flowdapt use {address}  checks it, and goes there if it is well; "
+        f"or give it a name: flowdapt executor add NAME {kind} --address {address}"
+    )
 
 
 def _show(session: Session, found: dict[str, Any]) -> None:
@@ -143,6 +159,7 @@ def workers(
     ] = None,
 ) -> None:
     """List the workers of an executor as they are now."""
+    _refuse_address(name or "")
     chosen = name or session.ask(system.status())["executor"]["name"]
     session.output.many(session.ask(calls.workers(chosen)), WORKER_COLUMNS)
 
@@ -150,6 +167,7 @@ def workers(
 @commands.add("rm")
 def rm(session: Session, name: ExecutorName) -> int:
     """Forget an executor. The active one, and one that open runs are on, stays."""
+    _refuse_address(name)
     if not session.confirm(f"forget executor {name}?"):
         return 1
     session.ask(calls.remove(name))

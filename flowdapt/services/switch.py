@@ -14,7 +14,7 @@ import trio
 
 from flowdapt.domain.addresses import without_slash
 from flowdapt.domain.errors import Conflict, InvalidInput
-from flowdapt.domain.executor_names import BACK
+from flowdapt.domain.executor_names import BACK, kind_of_scheme
 from flowdapt.domain.executor_profile import Checked, ExecutorProfile, Switched, SwitchRequest
 from flowdapt.domain.finding import Finding
 from flowdapt.services.preflight import passed, preflight
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Switch"]
 
-# Which kind a scheme means that is not the name of one.
-_SCHEMES = {"tcp": "dask", "tls": "dask"}
 _NAME_MAX_CHARS = 100
 _SAME_NAMES_MAX = 100
 
@@ -167,7 +165,7 @@ def _kind_of(address: str) -> str:
             code="executor.bad_address",
             fix="write dask://HOST:PORT, tls://HOST:PORT or ray://HOST:PORT",
         )
-    return _SCHEMES.get(scheme.lower(), scheme.lower())
+    return kind_of_scheme(scheme)
 
 
 def _name_of(kind: str, address: str) -> str:

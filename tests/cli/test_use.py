@@ -338,6 +338,28 @@ def test_a_check_shows_every_row_and_ends_with_what_it_found(
     assert (told.json(), told.code) == (document, code)
 
 
+@pytest.mark.parametrize(
+    ("address", "kind"), [("tcp://127.0.0.1:1", "dask"), ("ray://127.0.0.1:10001", "ray")]
+)
+def test_a_check_of_an_address_says_how_it_is_done(
+    flowdapt: Program, fake: FakeDaemon, address: str, kind: str
+) -> None:
+    ended = flowdapt("executor", "check", address)
+    assert (ended.code, ended.out, fake.asked) == (2, "", [])
+    assert f"{address} is an address, not the name of an executor" in ended.err
+    assert f"flowdapt use {address} " in ended.err
+    assert f"flowdapt executor add NAME {kind} --address {address}" in ended.err
+
+
+@pytest.mark.parametrize("words", [("workers",), ("rm", "-y")])
+def test_an_address_has_neither_workers_nor_a_name_to_forget(
+    flowdapt: Program, fake: FakeDaemon, words: tuple[str, ...]
+) -> None:
+    ended = flowdapt("executor", *words, "tcp://127.0.0.1:1")
+    assert (ended.code, fake.asked) == (2, [])
+    assert "flowdapt executor ls" in ended.err
+
+
 def test_workers_are_those_of_the_active_executor_unless_one_is_named(
     flowdapt: Program, fake: FakeDaemon
 ) -> None:
