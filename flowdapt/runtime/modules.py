@@ -198,13 +198,19 @@ def _resolve(target: str) -> Callable[..., Any]:
             found = getattr(found, name)
         except AttributeError:
             raise TargetMissing(
-                f"{target}: {getattr(found, '__name__', found)!r} has no {name!r}",
+                f"{target}: {getattr(found, '__name__', found)!r}{_place(found)} has no {name!r}",
                 fix="correct the stage's target, or define the function",
             ) from None
     if not callable(found):
         raise TargetMissing(f"{target} is a {type(found).__name__}, not a function")
     function: Callable[..., Any] = found
     return function
+
+
+def _place(found: Any) -> str:
+    """Return where a module lies: most often another home's was meant."""
+    place = getattr(found, "__file__", None) or next(iter(getattr(found, "__path__", ())), None)
+    return f" ({place})" if isinstance(found, ModuleType) and place else ""
 
 
 def _import_target(target: str) -> tuple[ModuleType, list[str]]:

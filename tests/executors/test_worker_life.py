@@ -142,6 +142,7 @@ async def test_a_module_that_came_later_is_found(tmp_path: Path) -> None:
     async with local(tmp_path, slots=1) as bench:
         failed = await bench.failed(bench.call("user_modules.late.f"))
         assert failed.error.type == "flowdapt.domain.errors.TargetMissing"
+        assert f"{tmp_path}/" in failed.error.message  # in whose folder it was looked for
         user_module(tmp_path, "late", "def f():\n    return 'here'\n")
         assert await bench.value(bench.call("user_modules.late.f")) == "here"
 
