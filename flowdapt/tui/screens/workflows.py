@@ -145,11 +145,12 @@ class Workflow(WorkflowActions, DocumentSheet):
         prose.head("last runs")
         if not runs.result().items:
             prose.text("it never ran", "dim")
+        width = max((len(run.name) for run in runs.result().items), default=0)
         for run in runs.result().items:
             word = state_of(run)
             prose.parts(
                 (f"{self.desk.glyphs.state(word)} {word:<11}", f"state-{word}"),
-                (f"{run.name}  ", ""),
+                (f"{run.name:<{width}}  ", ""),
                 (
                     f"{age(run.created_at, self.desk.now()):>5} {took(run, self.desk.now()):>8}",
                     "dim",
