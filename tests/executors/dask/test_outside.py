@@ -122,6 +122,22 @@ class TestLosses(_OnOutside):
                     cluster.add_worker()
                 assert [type(outcome).__name__ for outcome in outcomes] == ["Finished"]
 
+    async def test_values_that_go_along_wait_for_the_first_worker_for_as_long_as_it_takes(
+        self,
+    ) -> None:
+        with outside_dask(workers=0) as cluster:
+            given: dict[str, Any] = {"connect_timeout": 0.5, "shares_files": False}
+            async with self.joined(cluster, **given) as bench:
+                outcomes: list[Outcome] = []
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(keep, bench, bench.call("everything", 1), outcomes)
+                    # A task is what brings workers where the cluster scales.
+                    await until(lambda: _tasks_on(cluster) > 0)
+                    await trio.sleep(2 * given["connect_timeout"])
+                    assert outcomes == []
+                    cluster.add_worker()
+                assert [type(outcome).__name__ for outcome in outcomes] == ["Finished"]
+
     async def test_of_the_tasks_that_wait_for_a_worker_the_higher_priority_goes_first(self) -> None:
         with outside_dask(workers=1) as cluster:
             async with self.joined(cluster) as bench:
@@ -165,6 +181,12 @@ def _pass_by_name(cluster: OutsideDask) -> list[bool]:
     """Ask the workers as another client of the cluster would."""
     with Client(cluster.address, set_as_default=False, timeout="10s") as client:
         return list(client.run(lending.is_on).values())
+
+
+def _tasks_on(cluster: OutsideDask) -> int:
+    with Client(cluster.address, set_as_default=False, timeout="10s") as client:
+        found: int = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+        return found
 
 
 @pytest.fixture(scope="module")

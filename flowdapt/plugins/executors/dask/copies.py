@@ -38,8 +38,17 @@ class Copies:
 
     async def put(self, key: str, value: Any) -> Future[Any]:
         """Put a value onto the cluster for as long as somebody has what is returned."""
-        placed: dict[str, Future[Any]] = await self._client.scatter({key: value}, hash=False)
-        return placed[key]
+        while True:
+            try:
+                placed: dict[str, Future[Any]] = await self._client.scatter(
+                    {key: value}, hash=False
+                )
+            except TimeoutError:
+                # Nobody is there to take it; of what waits, only tasks bring workers where it scales.
+                waits = f"flowdapt/worker/{secrets.token_hex(4)}"
+                await self._client.submit(bool, key=waits, pure=False)
+            else:
+                return placed[key]
 
     def holds(self, handle: str) -> bool:
         """Say whether a value can be had."""
