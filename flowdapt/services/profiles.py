@@ -113,8 +113,9 @@ class Profiles:
         try:
             await kinds.validate(kind, options)
         except InvalidInput as error:
-            if "insecure" in options or not await _is_valid(kinds, kind, options):
+            if "insecure" in options:
                 raise
+            await _refuse_the_rest(kinds, kind, options, error)
             raise InvalidInput(
                 error.message,
                 code="executor.insecure",
@@ -147,13 +148,16 @@ class Profiles:
                 self._stored[new.name] = new
 
 
-async def _is_valid(kinds: Kinds, kind: str, options: Mapping[str, Any]) -> bool:
-    """Say whether nothing is wrong with the options but that they are not safe."""
+async def _refuse_the_rest(
+    kinds: Kinds, kind: str, options: Mapping[str, Any], first: InvalidInput
+) -> None:
+    """Raise what is wrong besides options that are not safe: no `insecure` helps against it."""
     try:
         await kinds.validate(kind, {**options, "insecure": True})
-    except InvalidInput:
-        return False
-    return True
+    except InvalidInput as error:
+        # A kind without such an option has nothing that is unsafe.
+        unknown = any(problem.loc == ("options", "insecure") for problem in error.problems)
+        raise (first if unknown else error) from None
 
 
 def _is_json(value: object) -> bool:

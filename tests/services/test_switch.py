@@ -428,6 +428,7 @@ async def test_a_risky_address_is_refused_unless_that_is_asked_for(
         with pytest.raises(InvalidInput) as caught:
             await y.add("lab", address="dask://far:1", wrong=1)
         assert caught.value.exact_code == "executor.invalid_options"
+        assert "'wrong'" in str(caught.value)  # and not what --insecure would not help against
         assert await unmoved(y)
         assert (await y.use("dask://far:1", insecure=True)).switched
 

@@ -9,7 +9,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from flowdapt.domain.addresses import cluster_risks, without_slash
 from flowdapt.domain.quantities import DurationS
 
-__all__ = ["ClusterOptions"]
+__all__ = ["PORT_MAX", "Amounts", "ClusterOptions"]
+
+PORT_MAX = 65_535
+
+Amounts = dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 
 
 def _written(value: object) -> object:

@@ -253,6 +253,10 @@ class TestOneWriter(OneWriterOfMany, _OnOutside):
         ({"address": "tcp://127.0.0.1:1/x"}, "is not HOST:PORT"),
         ({"address": "tcp://127.0.0.1:1//"}, "is not HOST:PORT"),
         ({"address": "tcp://127.0.0.1:65536"}, "is not HOST:PORT"),
+        ({"address": "tcp://127.0.0.1:99999"}, "is not HOST:PORT"),
+        ({"address": "http://127.0.0.1:8786"}, "is not HOST:PORT"),
+        ({"address": "ray://127.0.0.1:10001"}, "is not HOST:PORT"),
+        ({"resources": {"tokens": -1}}, "resources.tokens"),
     ],
 )
 def test_unsafe_or_wrong_options_are_refused(options: dict[str, Any], words: str) -> None:

@@ -242,6 +242,8 @@ def _areas(process: psutil.Process) -> int:
         ({"address": "ray://127.0.0.1:1/x"}, "is not ray://HOST:PORT"),
         ({"address": "http://127.0.0.1:1"}, "is not ray://HOST:PORT"),
         ({"address": "127.0.0.1:65536"}, "is not ray://HOST:PORT"),
+        ({"address": "ray://127.0.0.1:99999"}, "is not ray://HOST:PORT"),
+        ({"resources": {"tokens": -1}}, "resources.tokens"),
         ({"minimum": 3, "maximum": 2}, "below minimum"),
         ({"token_file": "/x"}, "makes its own"),
         ({"grows_to": {"cpus": 8}}, "raise maximum"),

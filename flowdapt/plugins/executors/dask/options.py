@@ -6,12 +6,11 @@ import re
 
 from pydantic import Field, model_validator
 
-from flowdapt.plugins.bridge.options import ClusterOptions
+from flowdapt.plugins.bridge.options import PORT_MAX, Amounts, ClusterOptions
 
 __all__ = ["DaskOptions"]
 
-_PLACE = re.compile(r"\w+://[^/\s]+:(\d{1,5})")
-_PORT_MAX = 65535
+_PLACE = re.compile(r"(?:tcp|tls)://[^/\s]+:(\d{1,5})")
 
 
 class DaskOptions(ClusterOptions):
@@ -26,7 +25,7 @@ class DaskOptions(ClusterOptions):
     tls_cert: str = ""
     tls_key: str = ""
     gpus: int = Field(default=0, ge=0, le=1024)
-    resources: dict[str, float] = Field(default_factory=dict, max_length=32)
+    resources: Amounts = Field(default_factory=dict, max_length=32)
 
     @property
     def url(self) -> str:
@@ -47,9 +46,10 @@ class DaskOptions(ClusterOptions):
     @model_validator(mode="after")
     def _check_place(self) -> DaskOptions:
         found = _PLACE.fullmatch(self.url)
-        if self.address and (found is None or int(found[1]) > _PORT_MAX):
+        if self.address and (found is None or int(found[1]) > PORT_MAX):
             raise ValueError(
-                f"{self.address!r} is not HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT"
+                f"{self.address!r} is not HOST:PORT, dask://HOST:PORT, tcp://HOST:PORT or "
+                "tls://HOST:PORT"
             )
         return self
 

@@ -7,7 +7,7 @@ import re
 from pydantic import Field, model_validator
 
 from flowdapt.domain.quantities import SizeBytes
-from flowdapt.plugins.bridge.options import ClusterOptions
+from flowdapt.plugins.bridge.options import PORT_MAX, Amounts, ClusterOptions
 
 __all__ = ["RayOptions"]
 
@@ -15,7 +15,6 @@ __all__ = ["RayOptions"]
 _STORE_MIN_BYTES = 75 * 1024 * 1024
 _CLIENT = "ray://"
 _PLACE = re.compile(r"([^/\s]+):(\d{1,5})")
-_PORT_MAX = 65535
 
 
 class RayOptions(ClusterOptions):
@@ -37,9 +36,9 @@ class RayOptions(ClusterOptions):
     tls_cert: str = ""
     tls_key: str = ""
     gpus: int | None = Field(default=None, ge=0, le=1024)
-    resources: dict[str, float] = Field(default_factory=dict, max_length=32)
+    resources: Amounts = Field(default_factory=dict, max_length=32)
     object_store: SizeBytes = Field(default=512 * 1024 * 1024, ge=_STORE_MIN_BYTES)
-    grows_to: dict[str, float] = Field(default_factory=dict, max_length=32)
+    grows_to: Amounts = Field(default_factory=dict, max_length=32)
 
     @property
     def by_client(self) -> bool:
@@ -50,7 +49,7 @@ class RayOptions(ClusterOptions):
     def place(self) -> tuple[str, int] | None:
         """Return host and port of the address; None when it names none."""
         found = _PLACE.fullmatch(self.address.removeprefix(_CLIENT))
-        if found is None or int(found[2]) > _PORT_MAX:
+        if found is None or int(found[2]) > PORT_MAX:
             return None
         return found[1].strip("[]"), int(found[2])
 
