@@ -152,7 +152,9 @@ class _Body:
             try:
                 return self._words.get(timeout=_LOOK_S)
             except queue.Empty:
-                continue
+                # An interrupt takes along the word that is just handed over, perhaps the last one.
+                if self._result is not None and self._words.empty():
+                    return None
 
     def result(self) -> Done:
         if isinstance(self._result, BaseException):
